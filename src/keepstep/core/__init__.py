@@ -1,0 +1,1 @@
+"""The functional core: no input, output, clock, thread, randomness or logging."""

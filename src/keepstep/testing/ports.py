@@ -1,0 +1,89 @@
+"""Ports that nobody else takes, also while their server is down.
+
+A port that the kernel hands out for an outgoing connection may be gone when a server wants it
+back after a restart. So ports are taken from below the range for outgoing connections, and
+each is held by a file lock for as long as its owner lives; a lock ends with its process.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from keepstep.errors import ToolFailed
+from keepstep.testing.wire import Address
+
+__all__ = ["LOOPBACK", "HeldPort", "hold_port"]
+
+LOOPBACK = "127.0.0.1"
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_WIDTH = 8000
+_LOWEST = 12000
+
+
+class HeldPort:
+    """A port of the loopback interface that is ours until it is released.
+
+    Attributes:
+        address: The address to listen at.
+    """
+
+    def __init__(self, port: int, lock: FileLock) -> None:
+        self.address = Address(LOOPBACK, port)
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let others have the port."""
+        self._lock.release()
+
+
+def _candidates() -> range:
+    """Ports below those that the kernel gives to outgoing connections."""
+    try:
+        first_outgoing = int(_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first_outgoing = 32768
+    last = max(first_outgoing, _LOWEST + _WIDTH)
+    return range(max(_LOWEST, last - _WIDTH), last)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As a Java server does: connections that linger from an earlier one do not matter.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def hold_port() -> HeldPort:
+    """Find a free port and hold it.
+
+    Raises:
+        ToolFailed: All the ports in question are taken.
+    """
+    folder = Path(tempfile.gettempdir()) / f"keepstep-ports-{getpass.getuser()}"
+    folder.mkdir(exist_ok=True)
+    candidates = _candidates()
+    # Different processes begin at different places, or each would try all that others hold.
+    start = os.getpid() * 97 % len(candidates)
+    for step in range(len(candidates)):
+        port = candidates[(start + step) % len(candidates)]
+        lock = FileLock(folder / f"{port}.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        if _is_free(port):
+            return HeldPort(port, lock)
+        lock.release()
+    raise ToolFailed(
+        f"no port from {candidates[0]} to {candidates[-1]} is free; end some of the servers there"
+    )

@@ -1,0 +1,477 @@
+"""Real ZooKeeper servers for tests: started, broken and ended at will.
+
+    with ZooKeeperServer() as server:
+        client = KazooClient(str(server.address))
+
+Servers listen on the loopback interface only, keep their data in a directory of their own,
+and end with the process that started them, however that ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from keepstep.errors import InternalError, LocalViolation, ToolFailed
+from keepstep.testing import watchdog
+from keepstep.testing.admin import mode_of
+from keepstep.testing.installation import zookeeper_command
+from keepstep.testing.ports import LOOPBACK, hold_port
+from keepstep.testing.proxy import FaultProxy
+from keepstep.testing.wire import Address
+
+__all__ = ["ServerSettings", "ZooKeeperEnsemble", "ZooKeeperServer"]
+
+_JVM_OPTIONS = (
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-Dzookeeper.admin.enableServer=false",
+    "-Dzookeeper.jmx.log4j.disable=true",
+    # KiB; by default each log file takes 64 MiB.
+    "-Dzookeeper.preAllocSize=1024",
+)
+_MAIN_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+_OUTPUT_TAIL = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How a server is configured.
+
+    Attributes:
+        tick: Seconds; session timeouts are rounded up to a multiple of it.
+        longest_session: Seconds; no client gets a longer session timeout.
+        force_sync: Whether the server waits for its disk; only power loss shows the difference.
+        init_limit: Ticks that a follower may take to join.
+        sync_limit: Ticks that a follower may be out of touch with its leader.
+        start_timeout: Seconds to wait until a server serves.
+        jvm_options: Further options of the Java machine.
+    """
+
+    tick: float = 0.2
+    longest_session: float = 60.0
+    force_sync: bool = False
+    init_limit: int = 20
+    sync_limit: int = 5
+    start_timeout: float = 30.0
+    jvm_options: tuple[str, ...] = ()
+
+
+class _Watchdog:
+    """The watchdog process of this Python process; started with its first server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._owner = 0
+
+    def _tell(self, line: str) -> None:
+        with self._lock:
+            if self._process is None or self._owner != os.getpid():
+                self._owner = os.getpid()
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", watchdog.__file__],
+                    stdin=subprocess.PIPE,
+                    start_new_session=True,
+                    text=True,
+                )
+                atexit.register(self._end)
+            pipe = self._process.stdin
+            if pipe is None:
+                raise InternalError("the watchdog has no pipe")
+            try:
+                pipe.write(line)
+                pipe.flush()
+            except BrokenPipeError as error:
+                raise ToolFailed("the watchdog of the test servers was ended") from error
+
+    def _end(self) -> None:
+        """Close the pipe, so that the watchdog does what is left to do and ends."""
+        if self._process and self._process.stdin and self._owner == os.getpid():
+            self._process.stdin.close()
+            self._process.wait()
+
+    def note(self, group: int, directory: Path) -> None:
+        self._tell(f"+ {group} {directory}\n")
+
+    def forget(self, group: int) -> None:
+        self._tell(f"- {group}\n")
+
+
+_watchdog = _Watchdog()
+
+
+class ZooKeeperServer:
+    """One ZooKeeper server: alone, or a member of a `ZooKeeperEnsemble`.
+
+    Args:
+        settings: How to configure it.
+        number: Its number in an ensemble; 0 for a server that is alone.
+        members: Lines `server.N=...` of its ensemble as this server shall see it.
+
+    Entering its context starts it; leaving ends it and removes its data.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings | None = None,
+        *,
+        number: int = 0,
+        members: Sequence[str] = (),
+    ) -> None:
+        self.settings = settings or ServerSettings()
+        self.number = number
+        self._members = tuple(members)
+        self._port = hold_port()
+        self._directory = Path(tempfile.mkdtemp(prefix="keepstep-zookeeper-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._paused = False
+        self._closed = False
+
+    @property
+    def address(self) -> Address:
+        """Where clients connect; the same after a restart."""
+        return self._port.address
+
+    @property
+    def data_directory(self) -> Path:
+        """The directory with the server's logs and snapshots."""
+        return self._directory / "data" / "version-2"
+
+    @property
+    def process_id(self) -> int:
+        """Process id of the running server.
+
+        Raises:
+            LocalViolation: It does not run.
+        """
+        if self._process is None:
+            raise LocalViolation("the server does not run; start() it first")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives, paused or not."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def paused(self) -> bool:
+        """Whether it was paused and not resumed."""
+        return self._paused
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _configuration(self) -> str:
+        settings = self.settings
+        tick = round(settings.tick * 1000)
+        lines = [
+            f"tickTime={tick}",
+            f"dataDir={self._directory / 'data'}",
+            f"clientPort={self.address.port}",
+            f"clientPortAddress={self.address.host}",
+            "admin.enableServer=false",
+            "4lw.commands.whitelist=*",
+            "maxClientCnxns=0",
+            f"minSessionTimeout={2 * tick}",
+            f"maxSessionTimeout={round(settings.longest_session * 1000)}",
+        ]
+        if self._members:
+            lines += [
+                f"initLimit={settings.init_limit}",
+                f"syncLimit={settings.sync_limit}",
+                "standaloneEnabled=false",
+                *self._members,
+            ]
+        return "\n".join(lines) + "\n"
+
+    def launch(self) -> None:
+        """Start the process and return at once.
+
+        Raises:
+            LocalViolation: It runs already, or was closed.
+            ToolMissing: Java or ZooKeeper are not there.
+        """
+        if self._closed:
+            raise LocalViolation("the server was closed; make a new one")
+        if self.running:
+            raise LocalViolation("the server runs already")
+        data = self._directory / "data"
+        data.mkdir(exist_ok=True)
+        if self.number:
+            (data / "myid").write_text(f"{self.number}\n")
+        configuration = self._directory / "zoo.cfg"
+        configuration.write_text(self._configuration())
+        java, classpath = zookeeper_command()
+        sync = "yes" if self.settings.force_sync else "no"
+        with (self._directory / "output.txt").open("ab") as output:
+            self._process = subprocess.Popen(
+                [
+                    str(java),
+                    *_JVM_OPTIONS,
+                    f"-Dzookeeper.forceSync={sync}",
+                    *self.settings.jvm_options,
+                    "-cp",
+                    os.pathsep.join(map(str, classpath)),
+                    _MAIN_CLASS,
+                    str(configuration),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self._directory,
+                start_new_session=True,
+            )
+        self._paused = False
+        _watchdog.note(self._process.pid, self._directory)
+
+    def mode(self) -> str | None:
+        """`standalone`, `leader` or `follower`; None while it does not serve."""
+        return mode_of(self.address) if self.running and not self._paused else None
+
+    def wait_until_serving(self) -> str:
+        """Wait until it serves, and return its mode.
+
+        Raises:
+            ToolFailed: It ended, or took longer than `settings.start_timeout`.
+        """
+        deadline = time.monotonic() + self.settings.start_timeout
+        while True:
+            mode = self.mode()
+            if mode:
+                return mode
+            if not self.running or time.monotonic() > deadline:
+                fate = "is silent" if self.running else "has ended"
+                raise ToolFailed(
+                    f"the ZooKeeper server at {self.address} {fate}; it said: {self._said()}"
+                )
+            time.sleep(0.005)
+
+    def _said(self) -> str:
+        output = self._directory / "output.txt"
+        text = output.read_text(errors="replace") if output.exists() else ""
+        return text[-_OUTPUT_TAIL:].strip() or "nothing"
+
+    def start(self) -> None:
+        """Start it and wait until it serves.
+
+        Raises:
+            LocalViolation: It runs already, or was closed.
+            ToolMissing: Java or ZooKeeper are not there.
+            ToolFailed: It does not serve in time.
+        """
+        self.launch()
+        self.wait_until_serving()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if not self.running:
+            raise LocalViolation("the server does not run")
+        os.killpg(self.process_id, number)
+
+    def pause(self) -> None:
+        """Stop its clock: it neither answers nor expires anything until `resume`."""
+        self._signal(signal.SIGSTOP)
+        self._paused = True
+        # The signal is only sent by now; the kernel tells when the last thread stands still.
+        while self.running and not os.waitid(os.P_PID, self.process_id, os.WSTOPPED | os.WNOHANG):
+            time.sleep(0.001)
+
+    def resume(self) -> None:
+        """Let it run on after `pause`."""
+        self._signal(signal.SIGCONT)
+        self._paused = False
+
+    def _end(self, number: signal.Signals) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            # A paused process would not take note of an orderly signal.
+            os.killpg(process.pid, signal.SIGCONT)
+            os.killpg(process.pid, number)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        _watchdog.forget(process.pid)
+        self._process = None
+        self._paused = False
+
+    def stop(self) -> None:
+        """End it in an orderly way; its data stays."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would; its data stays."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kill it and start it again at the same address with the same data."""
+        self.kill()
+        self.start()
+
+    def wipe(self) -> None:
+        """Kill it, remove all of its data and start it again: a new, empty ZooKeeper."""
+        self.kill()
+        self.forget_data()
+        self.start()
+
+    def forget_data(self) -> None:
+        """Remove all data of a server that does not run.
+
+        Raises:
+            LocalViolation: It runs.
+        """
+        if self.running:
+            raise LocalViolation("the server runs; stop() it before its data is removed")
+        shutil.rmtree(self._directory / "data", ignore_errors=True)
+
+    def close(self) -> None:
+        """End it and remove everything of it; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        self._end(signal.SIGKILL)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._port.release()
+
+
+class ZooKeeperEnsemble:
+    """Several servers that form one ZooKeeper.
+
+    Args:
+        size: Number of servers, at least 1.
+        settings: How to configure each.
+        links: Whether all traffic between servers passes proxies, for lag and partitions.
+
+    Attributes:
+        servers: By number, which starts at 1.
+    """
+
+    def __init__(
+        self, size: int = 3, settings: ServerSettings | None = None, *, links: bool = False
+    ) -> None:
+        if size < 1:
+            raise LocalViolation("an ensemble has at least one server")
+        self.settings = settings or ServerSettings()
+        numbers = range(1, size + 1)
+        self._ports = {number: (hold_port(), hold_port()) for number in numbers}
+        self._links: dict[tuple[int, int], tuple[FaultProxy, FaultProxy]] = {}
+        if links:
+            for here in numbers:
+                for there in numbers:
+                    if here != there:
+                        quorum, election = (
+                            FaultProxy(port.address, framed=False) for port in self._ports[there]
+                        )
+                        self._links[here, there] = quorum, election
+        self.servers = {
+            number: ZooKeeperServer(
+                self.settings, number=number, members=[self._line(number, n) for n in numbers]
+            )
+            for number in numbers
+        }
+
+    def _line(self, here: int, there: int) -> str:
+        quorum, election = (port.address.port for port in self._ports[there])
+        if (here, there) in self._links:
+            quorum, election = (proxy.address.port for proxy in self._links[here, there])
+        return f"server.{there}={LOOPBACK}:{quorum}:{election}"
+
+    @property
+    def hosts(self) -> str:
+        """Connect string of all servers."""
+        return ",".join(str(server.address) for server in self.servers.values())
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start all servers and wait until all of them serve.
+
+        Raises:
+            ToolFailed: They do not find together in time.
+        """
+        for server in self.servers.values():
+            server.launch()
+        for server in self.servers.values():
+            server.wait_until_serving()
+
+    def leader(self) -> ZooKeeperServer:
+        """The server that leads now.
+
+        Raises:
+            ToolFailed: None did so within `settings.start_timeout`.
+        """
+        deadline = time.monotonic() + self.settings.start_timeout
+        while time.monotonic() < deadline:
+            for server in self.servers.values():
+                if server.mode() == "leader":
+                    return server
+            time.sleep(0.005)
+        raise ToolFailed("no server of the ensemble leads")
+
+    def followers(self) -> list[ZooKeeperServer]:
+        """The servers that follow now, by number."""
+        return [server for server in self.servers.values() if server.mode() == "follower"]
+
+    def _between(self, one: int, other: int) -> list[FaultProxy]:
+        if not self._links:
+            raise LocalViolation("the ensemble was made without links=True")
+        return [*self._links[one, other], *self._links[other, one]]
+
+    def delay(self, one: int, other: int, seconds: float) -> None:
+        """Let every byte between two servers take this much longer; 0 ends it."""
+        for proxy in self._between(one, other):
+            proxy.delay(seconds)
+
+    def separate(self, one: int, other: int) -> None:
+        """Let no byte pass between two servers; what was sent waits for `rejoin`."""
+        for proxy in self._between(one, other):
+            proxy.hold()
+
+    def rejoin(self, one: int, other: int) -> None:
+        """End `separate`."""
+        for proxy in self._between(one, other):
+            proxy.release()
+
+    def close(self) -> None:
+        """End all servers and remove everything of them; may be called again."""
+        for server in self.servers.values():
+            server.close()
+        for pair in self._links.values():
+            for proxy in pair:
+                proxy.close()
+        for ports in self._ports.values():
+            for port in ports:
+                port.release()

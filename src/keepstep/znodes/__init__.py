@@ -1,0 +1,1 @@
+"""What Keepstep stores in ZooKeeper: paths, names and bytes. Pure functions only."""

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from keepstep.errors import LocalViolation, ToolFailed
+from keepstep.testing import (
+    ConnectionEnded,
+    Observer,
+    ServerSettings,
+    WireClient,
+    ZooKeeperEnsemble,
+    ZooKeeperServer,
+    dump,
+    four_letter_word,
+    mode_of,
+)
+
+pytestmark = pytest.mark.zookeeper
+
+
+def until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.005)
+
+
+def test_a_server_serves_and_leaves_nothing_behind():
+    with ZooKeeperServer() as server:
+        process = psutil.Process(server.process_id)
+        folder = server.data_directory.parent.parent
+        assert mode_of(server.address) == "standalone"
+        assert "3.9.5" in four_letter_word(server.address, "srvr")
+        assert process.cwd() == str(folder)
+    assert not process.is_running()
+    assert not folder.exists()
+    with pytest.raises(LocalViolation, match="closed"):
+        server.start()
+
+
+def test_restart_keeps_data_and_address_and_wipe_loses_the_data():
+    with ZooKeeperServer() as server:
+        before = server.address
+        with WireClient(server.address) as client:
+            client.create("/kept", b"data")
+            keeper = client.session
+            first = server.process_id
+            server.restart()
+            # Sessions outlive a restart, with a fresh clock.
+            assert keeper in dump(server.address).alive
+        assert (server.address, server.process_id != first) == (before, True)
+        with Observer(server.address) as observer:
+            assert observer.read("/kept").data == b"data"
+            server.wipe()
+            assert observer.read("/kept") is None
+            assert observer.read("/").stat.pzxid == 0
+        assert keeper not in dump(server.address).alive
+
+
+def test_a_paused_server_is_silent_and_resumes():
+    with ZooKeeperServer() as server:
+        server.pause()
+        assert psutil.Process(server.process_id).status() == psutil.STATUS_STOPPED
+        assert (server.mode(), mode_of(server.address, 0.1)) == (None, None)
+        server.resume()
+        assert server.wait_until_serving() == "standalone"
+        # Ending a paused server works as well.
+        server.pause()
+        process = psutil.Process(server.process_id)
+    assert not process.is_running()
+
+
+def test_a_killed_server_refuses_connections_until_it_is_started():
+    with ZooKeeperServer() as server:
+        server.kill()
+        assert not server.running
+        with pytest.raises(ConnectionEnded, match="nobody answers"):
+            WireClient(server.address)
+        with pytest.raises(LocalViolation, match="does not run"):
+            server.pause()
+        server.start()
+        server.stop()
+        assert not server.running
+        server.start()
+        with pytest.raises(LocalViolation, match="runs already"):
+            server.start()
+        with pytest.raises(LocalViolation, match="runs"):
+            server.forget_data()
+
+
+def test_a_server_that_cannot_start_says_why():
+    # A tick of 0 ms is refused by ZooKeeper itself.
+    settings = ServerSettings(longest_session=-1, start_timeout=5)
+    server = ZooKeeperServer(settings, number=1, members=["server.1=nonsense"])
+    with pytest.raises(ToolFailed, match="has ended"), server:
+        pass
+    assert not server.data_directory.parent.exists()
+
+
+def test_the_servers_end_when_their_test_run_is_killed():
+    program = (
+        "import sys, time\n"
+        "from keepstep.testing import ZooKeeperServer\n"
+        "server = ZooKeeperServer()\n"
+        "server.start()\n"
+        "server.pause()\n"
+        "print(server.process_id, server.data_directory.parent.parent, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        number, folder = run.stdout.readline().split()
+        server = psutil.Process(int(number))
+        assert server.is_running()
+        os.kill(run.pid, signal.SIGKILL)
+    until(lambda: not psutil.pid_exists(server.pid))
+    until(lambda: not Path(folder).exists())
+
+
+def test_an_ensemble_elects_a_leader_and_another_one_after_it_is_killed():
+    with ZooKeeperEnsemble(3) as ensemble:
+        leader = ensemble.leader()
+        assert len(ensemble.followers()) == 2
+        with WireClient(ensemble.followers()[0].address) as client:
+            client.create("/shared")
+        leader.kill()
+        second = ensemble.leader()
+        assert second is not leader
+        until(lambda: len(ensemble.followers()) == 1)
+        with Observer(second.address) as observer:
+            assert observer.read("/shared") is not None
+        leader.start()
+        assert leader.mode() == "follower"
+
+
+def test_links_between_servers_can_be_slow_and_cut():
+    with ZooKeeperEnsemble(3, links=True) as ensemble:
+        leader = ensemble.leader()
+        slow, other = ensemble.followers()
+        with Observer(leader.address) as observer, WireClient(slow.address) as client:
+            ensemble.delay(slow.number, leader.number, 0.1)
+            begin = time.monotonic()
+            client.create("/through-a-slow-link")
+            assert time.monotonic() - begin >= 0.2
+            ensemble.delay(slow.number, leader.number, 0)
+            assert observer.read("/through-a-slow-link") is not None
+        # A follower without its leader and without others does not serve.
+        ensemble.separate(slow.number, leader.number)
+        ensemble.separate(slow.number, other.number)
+        until(lambda: slow.mode() is None)
+        ensemble.rejoin(slow.number, leader.number)
+        ensemble.rejoin(slow.number, other.number)
+        until(lambda: slow.mode() == "follower", 20)
+
+
+def test_an_ensemble_without_links_has_none_to_cut():
+    ensemble = ZooKeeperEnsemble(1)
+    with pytest.raises(LocalViolation, match="links=True"):
+        ensemble.separate(1, 2)
+    ensemble.close()
+    with pytest.raises(LocalViolation, match="at least one"):
+        ZooKeeperEnsemble(0)
