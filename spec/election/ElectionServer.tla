@@ -328,8 +328,10 @@ Elapse(n) ==
 \* @type: NODE => Bool;
 IsForewarned(n) == link[n] \in {"warned", "down"} /\ IsIdle(n)
 
-\* The ensemble ends the present session of a node, which cannot know it yet.
+\* The ensemble ends the present session of a node, which cannot know it yet: at
+\* any time, or in models with timely expiry, when the node is forewarned.
 Expire(n) ==
+    /\ Allows("expiry") \/ Allows("timely")
     /\ Spend
     /\ IsAlive(n)
     /\ Allows("timely") => IsForewarned(n)

@@ -7,9 +7,10 @@
 \*
 \* Promises: OneWriterProp and EpochsAscendProp (no accepted write is ever
 \* contradicted), OneFenceInv, OneLiveLeaderInv, OwnTicketInv, OneTicketInv,
-\* KeepTicketInv, and in models with timely expiry OneBelieverInv; LedProp and
-\* NoOrphanProp once faults end; OneLeaderProp, the refinement of
-\* abstract/OneLeader. Models: models/manifest.toml.
+\* KeepTicketInv, OwnDeletesProp; HeldTicketInv without intruders, OneBelieverInv
+\* with timely expiry; LedProp, PlacedProp and NoOrphanProp once faults end;
+\* OneLeaderProp, the refinement of abstract/OneLeader.
+\* Models: models/manifest.toml.
 EXTENDS Integers, Variants
 
 CONSTANTS
@@ -219,6 +220,11 @@ OwnTicketInv ==
     \A n \in NODES : Believes(n) =>
         \A t \in ReliedOn(n) : t.owner = S!Present(n)
 
+\* Whoever leads under a live session holds its ticket. Of models in which nobody
+\* else deletes tickets only.
+HeldTicketInv ==
+    \A n \in NODES : Believes(n) /\ S!IsAlive(n) => ReliedOn(n) /= {}
+
 \* A session draws one ticket at most.
 OneTicketInv ==
     \A n \in NODES : \A t, u \in OwnTickets(n) : t = u
@@ -249,6 +255,20 @@ OneWriterActionInv ==
         /\ old.fence.epoch = new.fence.epoch
         => old.node = new.node
 
+\* A node asks for the deletion of a ticket, or did before contact was lost.
+\* @type: (NODE, $ticketName) => Bool;
+WantsDeleted(n, name) ==
+    \E asked \in {request[n]} \union { f.request : f \in late[n] } :
+        asked = C!DeleteTicket(name)
+
+\* A ticket goes with its session, or because its own node or an intruder wants it.
+OwnDeletesActionInv ==
+    \A t \in tree.latch.znodes \ tree'.latch.znodes :
+        \/ t.owner \notin live'
+        \/ faults' /= faults
+        \/ WantsDeleted(t.name.node, t.name)
+
+OwnDeletesProp == [][OwnDeletesActionInv]_vars
 EpochsAscendProp == [][EpochsAscendActionInv]_vars
 OneWriterProp == [][OneWriterActionInv]_vars
 
@@ -256,6 +276,9 @@ OneWriterProp == [][OneWriterActionInv]_vars
 
 \* Somebody leads for good.
 LedProp == <>[](\E n \in NODES : Believes(n))
+
+\* Nobody is left out: every node has a ticket for good.
+PlacedProp == <>[](\A n \in NODES : OwnTickets(n) /= {})
 
 \* No ticket stays that is not the one ticket of a session in use.
 NoOrphanProp ==
