@@ -5,23 +5,27 @@ What is stale is decided by `keepstep.lockfile.staleness` alone; here is what it
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Iterable, Mapping
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keepstep.lockfile import (
     Lock,
     deriver_hash,
     hash_file,
+    project_files,
     question_hash,
     read_lock,
     staleness,
     write_lock,
 )
-from keepstep.tla.manifest import Manifest, Model
-from keepstep.tla.sources import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from keepstep.tla.manifest import Manifest, Model
+    from keepstep.tla.sources import Project
 
 __all__ = [
     "Found",
@@ -75,7 +79,7 @@ class Locked:
 
 def today() -> str:
     """The day, in UTC, as the lock has it."""
-    return datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    return dt.datetime.now(tz=dt.UTC).date().isoformat()
 
 
 def current_inputs(project: Project, manifest: Manifest, model: Model) -> dict[str, str]:
@@ -90,9 +94,7 @@ def current_inputs(project: Project, manifest: Manifest, model: Model) -> dict[s
     return found
 
 
-def locked_verdict(
-    project: Project, manifest: Manifest, model: Model, lock: Lock
-) -> Locked | None:
+def locked_verdict(project: Project, manifest: Manifest, model: Model, lock: Lock) -> Locked | None:
     """What the lock says about a model, and whether it still holds; None if it says nothing."""
     entry = lock.models.get(model.name)
     if entry is None:
@@ -125,7 +127,8 @@ def lock_models(project: Project, manifest: Manifest, found: Mapping[str, Found]
     for name, result in found.items():
         tool = result.tool
         inputs = current_inputs(project, manifest, known[name])
-        inputs["tool"] = " ".join(part for part in (tool["name"], tool["version"], tool["commit"]) if part)
+        named = (tool["name"], tool["version"], tool["commit"])
+        inputs["tool"] = " ".join(part for part in named if part)
         inputs["java"] = str(result.java)
         entry: dict[str, Any] = {
             "verdict": dict(result.verdict),
@@ -140,6 +143,7 @@ def lock_models(project: Project, manifest: Manifest, found: Mapping[str, Found]
             changed.append(name)
             kept[name] = entry
     lock.models = kept
+    lock.files = project_files(project.root)
     write_lock(project.lock, lock)
     return changed
 
@@ -167,6 +171,7 @@ def lock_derived(project: Project, files: Mapping[Path, Iterable[Path]]) -> None
         _name_of(project, file): {"inputs": derived_inputs(project, file, modules)}
         for file, modules in files.items()
     }
+    lock.files = project_files(project.root)
     write_lock(project.lock, lock)
 
 

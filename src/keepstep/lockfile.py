@@ -11,18 +11,23 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keepstep.errors import InvalidModel
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
 
 __all__ = [
     "Evidence",
     "Lock",
     "deriver_hash",
     "hash_file",
+    "model_tables",
+    "project_evidence",
+    "project_files",
     "question_hash",
     "read_lock",
     "shipped_evidence",
@@ -32,8 +37,10 @@ __all__ = [
 
 FORMAT = 1
 _NOT_PART_OF_THE_QUESTION = frozenset(
-    "name protocol lane seconds memory_mb workers why bug feature compare expected violated "
-    "distinct_states coverage never".split()
+    [
+        *("name", "protocol", "lane", "seconds", "memory_mb", "workers", "why", "bug", "feature"),
+        *("compare", "expected", "violated", "distinct_states", "coverage", "never"),
+    ]
 )
 """Keys of a model that change neither what is asked of a tool nor what it can answer."""
 
@@ -44,12 +51,14 @@ class Lock:
 
     Attributes:
         models: For each model its verdict, its inputs, and how it was found.
-        derived: For each derived file its hash, its inputs.
+        derived: For each derived file its inputs, its own bytes among them.
+        files: The hash of each file of the specification and the models.
         problem: Why the file cannot be trusted, or "".
     """
 
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     derived: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -59,8 +68,8 @@ def _entry_digest(name: str, entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _whole_digest(models: Mapping[str, Any], derived: Mapping[str, Any]) -> str:
-    text = json.dumps([models, derived], sort_keys=True, separators=(",", ":"))
+def _whole_digest(*parts: Mapping[str, Any]) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -71,12 +80,12 @@ def read_lock(path: Path) -> Lock:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        models, derived = found["models"], found["derived"]
+        models, derived, files = found["models"], found["derived"], found["files"]
         entries = {**models, **derived}
         altered = [
             name for name, entry in entries.items() if entry["digest"] != _entry_digest(name, entry)
         ]
-        whole = found["digest"] == _whole_digest(models, derived)
+        whole = found["digest"] == _whole_digest(models, derived, files)
         known = found["format"] == FORMAT
     except FileNotFoundError:
         return Lock(problem="")
@@ -88,7 +97,7 @@ def read_lock(path: Path) -> Lock:
         problem = f"{path.name} was altered by hand"
     else:
         problem = ""
-    return Lock(models, derived, problem)
+    return Lock(models, derived, files, problem)
 
 
 def write_lock(path: Path, lock: Lock) -> None:
@@ -101,9 +110,10 @@ def write_lock(path: Path, lock: Lock) -> None:
     derived = {name: _signed(name, entry) for name, entry in sorted(lock.derived.items())}
     document = {
         "format": FORMAT,
-        "digest": _whole_digest(models, derived),
+        "digest": _whole_digest(models, derived, lock.files),
         "models": models,
         "derived": derived,
+        "files": lock.files,
     }
     text = json.dumps(document, indent=1, sort_keys=True) + "\n"
     try:
@@ -154,6 +164,16 @@ def hash_file(path: Path) -> str:
         return "missing"
 
 
+def project_files(root: Path) -> dict[str, str]:
+    """The hash of each file in spec/ and models/ of a project, the lock left out."""
+    return {
+        path.relative_to(root).as_posix(): hash_file(path)
+        for top in ("spec", "models")
+        for path in sorted((root / top).rglob("*"))
+        if path.suffix in {".tla", ".toml", ".cfg"} and path.is_file()
+    }
+
+
 def question_hash(table: Mapping[str, Any]) -> str:
     """The hash of what a model of the manifest asks of its tool.
 
@@ -163,6 +183,30 @@ def question_hash(table: Mapping[str, Any]) -> str:
     question = {key: value for key, value in table.items() if key not in _NOT_PART_OF_THE_QUESTION}
     text = json.dumps(question, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_tables(root: Path, manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each model's table with the defaults of its checker and the edits of its mutant.
+
+    Args:
+        root: The project, for the files of mutants that the manifest names.
+        manifest: The manifest as it stands in its file. What is wrong in it is left out here;
+            `keepstep.tla.manifest` refuses it.
+    """
+    mutants: dict[str, Any] = {}
+    for file in manifest.get("mutants", []):
+        try:
+            mutants |= tomllib.loads((root / str(file)).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+    found: dict[str, dict[str, Any]] = {}
+    for table in manifest.get("model", []):
+        defaults = manifest.get("defaults", {}).get(table.get("checker"), {})
+        merged = {**defaults, **{key: table[key] for key in table if key != "mutant"}}
+        if table.get("mutant") in mutants:
+            merged["mutation"] = mutants[table["mutant"]].get("edits")
+        found[str(table.get("name"))] = merged
+    return found
 
 
 def deriver_hash(package: Path) -> str:
@@ -197,18 +241,22 @@ def shipped_evidence(package: Path | None = None) -> Evidence:
     No tool runs, and only small files are read.
     """
     package = package or Path(__file__).resolve().parent
-    root = next(
-        (p for p in (package / "_shipped", package.parents[1]) if (p / "models/manifest.toml").is_file()),
-        None,
-    )
+    places = (package / "_shipped", package.parents[1])
+    root = next((place for place in places if (place / "models/manifest.toml").is_file()), None)
     if root is None:
         return Evidence("unverified", ("the specification is not part of this installation",))
+    return project_evidence(root, package)
+
+
+def project_evidence(root: Path, package: Path) -> Evidence:
+    """As `shipped_evidence`, for the project in `root` and the classes in `package`."""
     lock = read_lock(root / "models/evidence.lock")
     reasons = [lock.problem] if lock.problem else []
     try:
         manifest = tomllib.loads((root / "models/manifest.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Evidence("unverified", (*reasons, "the manifest cannot be read"))
+    reasons += staleness(lock.files, project_files(root))
     reasons += _stale_models(root, manifest, lock)
     reasons += _stale_classes(root, package, lock)
     dates = [str(entry.get("date", "")) for entry in lock.models.values()]
@@ -217,14 +265,13 @@ def shipped_evidence(package: Path | None = None) -> Evidence:
 
 def _stale_models(root: Path, manifest: Mapping[str, Any], lock: Lock) -> Iterable[str]:
     hashes: dict[str, str] = {}
-    for table in manifest.get("model", []):
-        name = str(table.get("name"))
+    tables = model_tables(root, manifest)
+    for name, table in tables.items():
         entry = lock.models.get(name)
         if entry is None:
             yield f"model {name} has no locked verdict"
             continue
-        merged = {**manifest.get("defaults", {}).get(table.get("checker"), {}), **table}
-        current = {"question": question_hash(merged)}
+        current = {"question": question_hash(table)}
         for path in entry["inputs"]:
             if path.endswith(".tla"):
                 hashes.setdefault(path, hash_file(root / path))

@@ -17,19 +17,24 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from keepstep.errors import ToolFailed
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
 __all__ = ["Finished", "Stopped", "Supervisor", "java_command", "scratch_folder"]
+
+WATCH_SECONDS = 0.5
+"""How often the memory of a tool is looked at."""
 
 GRACE_SECONDS = 2.0
 """How long a group may take to end after SIGTERM, before SIGKILL."""
 
-Ended = Literal["itself", "timeout"]
+Ended = Literal["itself", "timeout", "memory"]
 
 
 class Stopped(Exception):  # noqa: N818 - an interruption that was asked for is no error
@@ -42,7 +47,7 @@ class Finished:
 
     Attributes:
         exit_code: Its exit code; negative is the number of the signal that ended it.
-        ended: By itself, or because its time was up.
+        ended: By itself, or because its time was up or its memory too large.
         seconds: How long it ran.
         output: The file with all that it wrote to standard output and error.
     """
@@ -69,7 +74,7 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def java_command(  # noqa: PLR0913 - the parts of a command line
+def java_command(
     java: Path,
     classpath: Sequence[Path],
     main: str,
@@ -105,7 +110,7 @@ class Supervisor:
         self._stopping = False
         _SUPERVISORS.add(self)
 
-    def run(  # noqa: PLR0913 - one call says all about one run
+    def run(
         self,
         command: Sequence[str],
         *,
@@ -114,6 +119,7 @@ class Supervisor:
         seconds: float,
         on_line: Callable[[str], None] | None = None,
         environment: Mapping[str, str] | None = None,
+        memory_mb: int | None = None,
     ) -> Finished:
         """Run a tool to its end, or until its time is up.
 
@@ -124,29 +130,30 @@ class Supervisor:
             seconds: How long it may run.
             on_line: Called with each line that it writes.
             environment: Variables on top of ours.
+            memory_mb: How much it may hold of the machine's memory, its children included.
 
         Raises:
             ToolFailed: It cannot be started.
             Stopped: `end_all` was called.
         """
         began = time.monotonic()
-        timed_out = threading.Event()
+        watch = _Watch(seconds, memory_mb)
         with output.open("w", encoding="utf-8") as stream:
             process = self._start(command, folder, environment)
-            timer = threading.Timer(seconds, self._time_is_up, (process, timed_out))
-            timer.daemon = True
-            timer.start()
+            thread = threading.Thread(target=watch.until_end, args=(process,), daemon=True)
+            thread.start()
             try:
                 _copy_lines(process, stream, on_line)
                 process.wait()
             finally:
-                timer.cancel()
+                watch.over.set()
+                thread.join()
                 self._end(process)
         if self._stopping:
             raise Stopped
         return Finished(
             process.returncode,
-            "timeout" if timed_out.is_set() else "itself",
+            watch.ended,
             time.monotonic() - began,
             output,
         )
@@ -178,10 +185,6 @@ class Supervisor:
             self._live[process.pid] = process
             return process
 
-    def _time_is_up(self, process: subprocess.Popen[str], timed_out: threading.Event) -> None:
-        timed_out.set()
-        _end_group(process)
-
     def _end(self, process: subprocess.Popen[str]) -> None:
         _end_group(process)
         if process.stdout is not None:
@@ -198,6 +201,42 @@ class Supervisor:
             _signal_group(process, signal.SIGTERM)
         for process in live:
             _end_group(process)
+
+
+class _Watch:
+    """Ends a tool whose time is up, or that holds too much memory."""
+
+    def __init__(self, seconds: float, memory_mb: int | None) -> None:
+        self.over = threading.Event()
+        self.ended: Ended = "itself"
+        self._deadline = time.monotonic() + seconds
+        self._memory_mb = memory_mb
+
+    def until_end(self, process: subprocess.Popen[str]) -> None:
+        while True:
+            left = self._deadline - time.monotonic()
+            wait = left if self._memory_mb is None else min(left, WATCH_SECONDS)
+            if self.over.wait(max(0.0, wait)):
+                return
+            if time.monotonic() >= self._deadline:
+                self.ended = "timeout"
+            elif self._memory_mb is not None and _resident_mb(process.pid) > self._memory_mb:
+                self.ended = "memory"
+            if self.ended != "itself":
+                _end_group(process)
+                return
+
+
+def _resident_mb(pid: int) -> float:
+    """What a process and its children hold of the machine's memory; 0 if it has ended."""
+    import psutil
+
+    try:
+        parent = psutil.Process(pid)
+        held = sum(one.memory_info().rss for one in [parent, *parent.children(recursive=True)])
+    except psutil.Error:
+        return 0.0
+    return float(held) / 2**20
 
 
 _SUPERVISORS: weakref.WeakSet[Supervisor] = weakref.WeakSet()

@@ -11,12 +11,11 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keepstep import evidence
 from keepstep.checkers.outcome import Outcome
@@ -34,8 +33,12 @@ from keepstep.checkers.verdict import Exit, Kind, Verdict, merge_exits
 from keepstep.checkers.workspace import module_texts
 from keepstep.errors import KeepstepError, ToolMissing
 from keepstep.lockfile import Lock, question_hash, read_lock, staleness
-from keepstep.tla.manifest import Manifest, Model
-from keepstep.tla.sources import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from keepstep.tla.manifest import Manifest, Model
+    from keepstep.tla.sources import Project
 
 __all__ = [
     "Contradiction",
@@ -130,7 +133,7 @@ class Report:
 
 
 class Observer:
-    """What wants to be told while models run. The base class ignores all; calls come from threads."""
+    """What wants to be told while models run, from several threads; the base class ignores all."""
 
     def started(self, model: Model, why: str) -> None:
         """A model is given to its tool."""
@@ -239,16 +242,21 @@ class Key:
     digest: str
 
 
-@lru_cache(maxsize=1)
-def _reader_hash() -> str:
-    """The hash of the code that asks the tools and reads their answers."""
+@lru_cache(maxsize=2)
+def _reader_hash(checker: str) -> str:
+    """The hash of the code that asks a tool and reads its answer."""
+    package = Path(__file__).resolve().parents[1]
+    names = [
+        f"checkers/{checker}.py",
+        "checkers/outcome.py",
+        "checkers/workspace.py",
+        "tla/mutation.py",
+        "tla/values.py",
+        *(["tla/itf.py"] if checker == "apalache" else []),
+    ]
     digest = hashlib.sha256()
-    folder = Path(__file__).resolve().parent
-    others = [folder.parent / "tla" / name for name in ("mutation.py", "values.py", "itf.py")]
-    for path in [*sorted(folder.glob("*.py")), *others]:
-        if path.name in {"counterexample.py", "run.py"}:
-            continue
-        digest.update(path.read_bytes())
+    for name in names:
+        digest.update((package / name).read_bytes())
     return digest.hexdigest()
 
 
@@ -303,7 +311,7 @@ def _key(project: Project, manifest: Manifest, model: Model, tools: Tools) -> Ke
         "coverage": str(model.coverage),
         "tool": " ".join((tool["name"], tool["version"], tool["commit"], tool["sha256"])),
         "java": str(java),
-        "keepstep": _reader_hash(),
+        "keepstep": _reader_hash(model.checker),
     }
     text = json.dumps(inputs, sort_keys=True)
     return Key(inputs, hashlib.sha256(text.encode()).hexdigest())
@@ -335,14 +343,12 @@ class VerdictCache:
         path = self._verdicts / f"{key.digest}.json"
         try:
             head, _, body = path.read_text(encoding="utf-8").partition("\n")
-            if hashlib.sha256(body.encode()).hexdigest() != head:
-                raise ValueError("its own hash is wrong")
-            found = json.loads(body)
+            found = json.loads(body) if _text_hash(body) == head else {}
             return Outcome.from_json(found["outcome"]), str(found["date"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, KeepstepError) as error:
-            self._observer.warned(f"the cached verdict {path} cannot be read ({error}); it is found again")
+        except (OSError, ValueError, KeyError, TypeError, KeepstepError):
+            self._observer.warned(f"the cached verdict {path} cannot be read; it is found again")
             return None
 
     def store(self, model: Model, key: Key, outcome: Outcome, date: str) -> None:
@@ -350,8 +356,8 @@ class VerdictCache:
         if outcome.verdict.kind in {Kind.UNKNOWN, Kind.NOT_RUN}:
             return
         body = json.dumps({"date": date, "model": model.name, "outcome": outcome.to_json()})
-        head = hashlib.sha256(body.encode()).hexdigest()
-        write_atomically(self._verdicts / f"{key.digest}.json", f"{head}\n{body}")
+        path = self._verdicts / f"{key.digest}.json"
+        write_atomically(path, f"{_text_hash(body)}\n{body}")
         with self._guard:
             self._inputs[model.name] = key.inputs
             write_atomically(self._last, json.dumps(self._inputs))
@@ -368,7 +374,7 @@ class VerdictCache:
 # --- The run ----------------------------------------------------------------------------
 
 
-def run_models(  # noqa: PLR0913 - the options of a command
+def run_models(
     project: Project,
     manifest: Manifest,
     models: Sequence[Model],
@@ -454,12 +460,16 @@ class _Lane:
         if locked is None:
             why = f"{error}; and no verdict is locked"
             verdict = Verdict.not_run("Apalache is missing")
-            return Result(model, verdict, Judgement(Exit.WEAKER, "no locked verdict"), Source.NONE, why=why)
+            return Result(
+                model, verdict, Judgement(Exit.WEAKER, "no locked verdict"), Source.NONE, why=why
+            )
         verdict = Verdict.from_json(dict(locked.verdict))
         if locked.stale:
             stale = f"the locked verdict is stale: {', '.join(locked.stale)}"
             missing = Verdict.not_run("Apalache is missing")
-            return Result(model, missing, Judgement(Exit.WEAKER, stale), Source.NONE, why=str(error))
+            return Result(
+                model, missing, Judgement(Exit.WEAKER, stale), Source.NONE, why=str(error)
+            )
         why = f"not re-run here (locked {locked.date})"
         judgement = judge_verdict(model, verdict)
         return Result(model, verdict, judgement, Source.LOCKED, why=why, date=locked.date)
@@ -504,9 +514,7 @@ def _checker(name: str) -> Callable[..., Outcome]:
     return apalache.check
 
 
-def _run_queue(
-    lane: _Lane, queue: list[tuple[Model, Key | None]], jobs: int
-) -> dict[str, Result]:
+def _run_queue(lane: _Lane, queue: list[tuple[Model, Key | None]], jobs: int) -> dict[str, Result]:
     """Run the queue on `jobs` cores, the models with the largest budget first."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -564,11 +572,13 @@ class _Taken:
     def __enter__(self) -> None:
         self.slots.take(self.count)
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self.slots.give_back(self.count)
 
 
-def lock_report(project: Project, manifest: Manifest, report: Report) -> tuple[list[str], list[str]]:
+def lock_report(
+    project: Project, manifest: Manifest, report: Report
+) -> tuple[list[str], list[str]]:
     """Write the verdicts of a report into the lock.
 
     Only verdicts that a tool gave here, and that are as expected, are locked.
@@ -584,7 +594,11 @@ def lock_report(project: Project, manifest: Manifest, report: Report) -> tuple[l
     disputed = " ".join(str(one) for one in report.contradictions)
     for result in report.results:
         outcome = result.outcome
-        if outcome is None or result.judgement.exit != Exit.AS_EXPECTED or result.model.name in disputed:
+        if (
+            outcome is None
+            or result.judgement.exit != Exit.AS_EXPECTED
+            or result.model.name in disputed
+        ):
             left.append(result.model.name)
             continue
         found[result.model.name] = evidence.Found(

@@ -11,7 +11,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,9 +21,13 @@ from keepstep.checkers.toolchain import JAVA_FOR_TLC, Java, Tlc, find_java, find
 from keepstep.checkers.verdict import Kind, Verdict
 from keepstep.checkers.workspace import Workspace, as_tla, explain_sany, lay_out
 from keepstep.errors import InvalidModel, KeepstepError, ToolFailed
-from keepstep.tla.manifest import Model
-from keepstep.tla.sources import Project
 from keepstep.tla.values import parse_assignments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from keepstep.tla.manifest import Model
+    from keepstep.tla.sources import Project
 
 __all__ = ["check", "configuration", "dump_graph"]
 
@@ -54,6 +58,8 @@ _EXIT_DEADLOCK = 11
 _EXIT_SAFETY = 12
 _EXIT_LIVENESS = 13
 _EXIT_KILLED = (-9, 137)
+_JVM_OVERHEAD_MB = 1024
+"""What a JVM may hold beside its heap: code, stacks, and TLC's fingerprints off the heap."""
 
 
 def configuration(model: Model) -> str:
@@ -100,9 +106,7 @@ def check(
 def _name_property(run: _Run, outcome: Outcome) -> Outcome:
     """Find out which property is violated, where TLC 2.18 does not tell: check each alone."""
     for name in run.model.properties:
-        alone = msgspec.structs.replace(
-            run.model, properties=[name], invariants=[], coverage=False
-        )
+        alone = msgspec.structs.replace(run.model, properties=[name], invariants=[], coverage=False)
         found = run.beside(alone).outcome()
         if found.verdict.kind == Kind.VIOLATED:
             verdict = Verdict.violated(name)
@@ -172,7 +176,7 @@ class _Messages:
         self.found[self._code].append(text)
         if self._code in {_STATE, _STUTTERING, _BACK}:
             self.order.append((self._code, text))
-        if self._severity == 1 or self._severity == 2:  # noqa: PLR2004 - error, TLC bug
+        if self._severity == 1 or self._severity == 2:
             self.errors.append(text)
         if self._code == _PROGRESS and self.on_progress is not None:
             counts = _DISTINCT.search(text)
@@ -180,9 +184,7 @@ class _Messages:
                 self.on_progress(f"{counts[1]} states")
         if self._code == _OUT_OF_MEMORY:
             self.out_of_memory = True
-        self._code, self._severity, self._lines = (
-            self._stack.pop() if self._stack else (0, 0, [])
-        )
+        self._code, self._severity, self._lines = self._stack.pop() if self._stack else (0, 0, [])
 
     def first(self, code: int) -> str | None:
         """The first message of this number, or None."""
@@ -193,9 +195,11 @@ _START = re.compile(r"@!@!@STARTMSG (\d+):(\d+) @!@!@")
 _DISTINCT = re.compile(r"([\d,]+) distinct states found")
 _GENERATED = re.compile(r"([\d,]+) states generated")
 _NAMED = re.compile(r"(?:Invariant|[Pp]roperty) (\S+) (?:is|was) violated")
-_HEADER = re.compile(r"^(\d+): <(.*?)(?: line \d+, col \d+ to line \d+, col \d+ of module \w+)?>\s*$")
+_HEADER = re.compile(
+    r"^(\d+): <(.*?)(?: line \d+, col \d+ to line \d+, col \d+ of module \w+)?>\s*$"
+)
 _RETURN = re.compile(r"^(\d+): Back to state:?\s*(?:<(.*?)(?: line \d+, .*)?>)?\s*$")
-_COVERED = re.compile(r"<(\S+) line \d+, .*?>: \d+:(\d+)", re.S)
+_COVERED = re.compile(r"<(\S+) line \d+, .*?>: \d+:(\d+)", re.DOTALL)
 _INITIAL_STATES = re.compile(r"([\d,]+) (?:distinct )?states? generated")
 
 
@@ -234,6 +238,7 @@ class _Run:
             output=self.folder / "output.txt",
             seconds=self.model.seconds,
             on_line=messages.line,
+            memory_mb=self.model.memory_mb + _JVM_OVERHEAD_MB,
         )
         verdict = self._verdict(finished, messages, workspace)
         counts = messages.first(_COUNTS) or ""
@@ -281,16 +286,12 @@ class _Run:
             options=[collector, "-Xss16m"],
         )
 
-    def _verdict(  # noqa: PLR0911 - one return for each row of the table
-        self, finished: Finished, messages: _Messages, workspace: Workspace
-    ) -> Verdict:
+    def _verdict(self, finished: Finished, messages: _Messages, workspace: Workspace) -> Verdict:
         code = finished.exit_code
-        if messages.out_of_memory or code in _EXIT_KILLED:
-            if finished.ended == "timeout":
-                return Verdict.unknown(f"no end within {self.model.seconds} s")
-            return Verdict.unknown(f"out of memory, limit {self.model.memory_mb} MB")
         if finished.ended == "timeout":
             return Verdict.unknown(f"no end within {self.model.seconds} s")
+        if messages.out_of_memory or finished.ended == "memory" or code in _EXIT_KILLED:
+            return Verdict.unknown(f"out of memory, limit {self.model.memory_mb} MB")
         if code == _EXIT_HOLDS and messages.first(_SUCCESS) is not None:
             return Verdict.holds()
         if code == _EXIT_DEADLOCK and messages.first(_DEADLOCK) is not None:

@@ -187,7 +187,7 @@ class Tlc:
 
 @dataclass(frozen=True, slots=True)
 class Apalache:
-    """An unpacked Apalache: its folder, its jar, version and commit, what named it, the jar's hash."""
+    """An unpacked Apalache: folder, jar, version and commit, what named it, the jar's hash."""
 
     home: Path
     jar: Path
@@ -280,24 +280,34 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            Path(name).unlink()
         raise
 
 
 # --- Jars -------------------------------------------------------------------------------
 
 
-def jars(names: Sequence[str]) -> list[Path]:
+def jars(names: Sequence[str], *, fetching: bool = True) -> list[Path]:
     """The jars of these names of `PINS`, fetched if they are not in the cache.
+
+    Args:
+        names: Keys of `PINS`.
+        fetching: Whether a jar that is not in the cache may be fetched.
 
     Raises:
         ToolMissing: One is not in the cache and cannot be fetched.
         ToolFailed: One has another SHA-256 than its pin.
     """
-    return fetch([PINS[name] for name in names])
+    pins = [PINS[name] for name in names]
+    if not fetching:
+        folder = cache_folder("jars")
+        absent = [str(pin) for pin in pins if not (folder / pin.file).is_file()]
+        if absent:
+            raise ToolMissing(f"{', '.join(absent)} not fetched yet")
+    return fetch(pins)
 
 
 def fetch(pins: Sequence[Pin]) -> list[Path]:
@@ -352,7 +362,7 @@ def _fetch_jar(pin: Pin, folder: Path, report: Report) -> None:
         )
         component = context.project(pin.group, pin.artifact).at_version(pin.version)
         try:
-            got = Path(component.artifact(pin.classifier or None).resolve())
+            got = Path(component.artifact(pin.classifier).resolve())
         except Exception as error:  # noqa: BLE001 - jgo names no errors of its own
             raise ToolMissing(_cannot_fetch(pin, folder, error)) from None
         found = sha256_of(got)
@@ -361,7 +371,7 @@ def _fetch_jar(pin: Pin, folder: Path, report: Report) -> None:
                 f"{pin} was fetched but is not what was pinned, and is not used: "
                 f"it has SHA-256 {found}, not {pin.sha256}"
             )
-        os.replace(got, folder / pin.file)
+        got.replace(folder / pin.file)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
 
@@ -422,7 +432,7 @@ def _progress() -> Iterator[Report]:
 
 
 def find_java(minimum: int = JAVA_FOR_TLC) -> Java:
-    """A Java of at least this major version: KEEPSTEP_JAVA, JAVA_HOME if it is new enough, the wheel.
+    """A Java of this major version or newer: KEEPSTEP_JAVA, JAVA_HOME if it fits, the wheel.
 
     Raises:
         ToolMissing: KEEPSTEP_JAVA names none, or one that is too old; or there is none at all.
@@ -473,7 +483,9 @@ def _java_at(place: Path, source: str) -> Java | None:
 def _released(release: Path) -> str | None:
     """The version in the file that a Java runtime brings along; it saves a start."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        found = re.search(r'^JAVA_VERSION="([\d][\w.+-]*)"', release.read_text("utf-8"), re.M)
+        found = re.search(
+            r'^JAVA_VERSION="([\d][\w.+-]*)"', release.read_text("utf-8"), re.MULTILINE
+        )
         if found:
             return found[1]
     return None
@@ -494,7 +506,12 @@ def _ask(command: list[str]) -> str:
     """What a tool says about itself; "" if it cannot be asked."""
     try:
         done = subprocess.run(  # a question that is answered at once needs no supervisor
-            command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
@@ -504,8 +521,8 @@ def _ask(command: list[str]) -> str:
 # --- TLC --------------------------------------------------------------------------------
 
 
-def find_tlc() -> Tlc:
-    """TLC: TLA2TOOLS_JAR, else the pinned one, fetched if need be.
+def find_tlc(*, fetching: bool = True) -> Tlc:
+    """TLC: TLA2TOOLS_JAR, else the pinned one, fetched if need be and `fetching` allows it.
 
     Raises:
         ToolMissing: The jar named does not exist, or the pinned one cannot be fetched.
@@ -514,7 +531,7 @@ def find_tlc() -> Tlc:
     given = os.environ.get("TLA2TOOLS_JAR")
     pin = PINS["tlc"]
     if not given:
-        (jar,) = jars(["tlc"])
+        (jar,) = jars(["tlc"], fetching=fetching)
         return Tlc(jar, TLC_VERSION, "", f"{pin}", pin.sha256, recent=False)
     jar = Path(given).absolute()
     if not jar.is_file():
@@ -533,7 +550,7 @@ def find_tlc() -> Tlc:
 def _is_recent(version: str) -> bool:
     """Whether a version is of the line after 2.18: those count years."""
     found = re.match(r"(\d+)\.(\d+)", version)
-    return bool(found) and (int(found[1]) > 2 or int(found[2]) > 18)  # type: ignore[index] # noqa: PLR2004
+    return bool(found) and (int(found[1]) > 2 or int(found[2]) > 18)  # type: ignore[index]
 
 
 def _asked_tlc(jar: Path) -> str:
@@ -541,7 +558,7 @@ def _asked_tlc(jar: Path) -> str:
 
     def ask() -> str:
         said = _ask([str(find_java().path), "-cp", str(jar), "tlc2.TLC", "-h"])
-        found = re.search(r"TLC2? Version ([\w.]+)|Version ([\d.]+)", said, re.I)
+        found = re.search(r"TLC2? Version ([\w.]+)|Version ([\d.]+)", said, re.IGNORECASE)
         return (found[1] or found[2]) if found else ""
 
     return _remembered("tlc", jar, [at.st_size, at.st_mtime_ns, at.st_ino], ask)
@@ -561,8 +578,8 @@ def _jar_manifest(jar: Path) -> dict[str, str]:
 # --- ZooKeeper --------------------------------------------------------------------------
 
 
-def find_zookeeper() -> ZooKeeper:
-    """ZooKeeper's jars: ZOOKEEPER_HOME, else the pinned ones, fetched if need be.
+def find_zookeeper(*, fetching: bool = True) -> ZooKeeper:
+    """ZooKeeper's jars: ZOOKEEPER_HOME, else the pinned ones, fetched if need be and allowed.
 
     Raises:
         ToolMissing: The folder named holds none, or the pinned ones cannot be fetched.
@@ -570,14 +587,16 @@ def find_zookeeper() -> ZooKeeper:
     """
     given = os.environ.get("ZOOKEEPER_HOME")
     if not given:
-        found = jars(ZOOKEEPER)
+        found = jars(ZOOKEEPER, fetching=fetching)
         return ZooKeeper(tuple(found), PINS["zookeeper"].version, str(PINS["zookeeper"]))
     home = Path(given).absolute()
     jar_files = sorted(home.glob("lib/*.jar")) or sorted(home.glob("*.jar"))
     own = [re.fullmatch(r"zookeeper-(\d[\w.]*?)\.jar", path.name) for path in jar_files]
     versions = [match[1] for match in own if match]
     if not versions:
-        raise ToolMissing(f"ZOOKEEPER_HOME names {given}, which has no zookeeper-*.jar in it or its lib")
+        raise ToolMissing(
+            f"ZOOKEEPER_HOME names {given}, which has no zookeeper-*.jar in it or its lib"
+        )
     return ZooKeeper(tuple(jar_files), versions[0], "ZOOKEEPER_HOME")
 
 
@@ -612,8 +631,8 @@ def find_apalache() -> Apalache:
     kept = _installed(home)
     if kept.get("jar") != found.sha256:
         raise ToolFailed(
-            f"Apalache in the cache was changed after it was installed, and is not used: {found.jar} "
-            f"has SHA-256 {found.sha256}; delete {home} and install it again"
+            f"Apalache in the cache was changed after it was installed, and is not used: "
+            f"{found.jar} has SHA-256 {found.sha256}; delete {home} and install it again"
         )
     return found
 
@@ -660,6 +679,9 @@ def install_apalache(archive: Archive = APALACHE) -> Path:
         if kept.get("archive") == archive.sha256 and (home / "lib/apalache.jar").is_file():
             _require_hash(home / "lib/apalache.jar", str(kept.get("jar")), "Apalache in the cache")
             return home
+        for left in tools.glob(".incoming-*"):
+            # Whoever holds the lock is alone here: this is of a run that was killed.
+            shutil.rmtree(left, ignore_errors=True)
         incoming = Path(tempfile.mkdtemp(dir=tools, prefix=".incoming-"))
         try:
             packed = _fetch_archive(archive, incoming)
@@ -667,7 +689,7 @@ def install_apalache(archive: Archive = APALACHE) -> Path:
             record = {"archive": archive.sha256, "jar": sha256_of(unpacked / "lib/apalache.jar")}
             (unpacked / "installed.json").write_text(json.dumps(record), encoding="utf-8")
             shutil.rmtree(home, ignore_errors=True)
-            os.replace(unpacked, home)
+            unpacked.replace(home)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
     return home
@@ -698,7 +720,7 @@ class _Bar:
             self._advance(count)
 
     def reset(self) -> None:
-        """pooch starts over before its last update; a bar that only advances need not."""
+        """Pooch starts over before its last update; a bar that only advances need not."""
 
     def close(self) -> None:
         self._shown.close()

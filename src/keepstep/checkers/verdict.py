@@ -6,10 +6,12 @@ Merging keeps the worst of two verdicts and never upgrades one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Exit", "Kind", "Leg", "Verdict", "merge", "merge_exits"]
 
@@ -134,8 +136,9 @@ def merge(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def merge_exits(codes: Iterable[int]) -> int:
-    """One exit code for several: a difference outweighs what could not run, and that outweighs
-    what is only weaker than wanted.
+    """One exit code for several; nothing at all is as expected.
+
+    A difference outweighs what could not run, and that outweighs what is weaker than wanted.
     """
     order = (Exit.AS_EXPECTED, Exit.WEAKER, Exit.COULD_NOT_RUN, Exit.DIFFERS)
     known = {int(code): rank for rank, code in enumerate(order)}

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keepstep.errors import InvalidModel, InvalidSpec, KeepstepError
-from keepstep.tla.manifest import Model
 from keepstep.tla.mutation import mutate_text
-from keepstep.tla.sources import Project
 from keepstep.tla.values import render
+
+if TYPE_CHECKING:
+    from keepstep.tla.manifest import Model
+    from keepstep.tla.sources import Project
 
 __all__ = ["Workspace", "as_tla", "explain_sany", "lay_out", "module_texts"]
 
@@ -81,9 +83,11 @@ def as_tla(value: Any) -> str:
     return render(value)
 
 
-_ENCOUNTERED = re.compile(r'(Encountered "[^\n]*?"|Was expecting[^\n]*|Lexical error)?[^\n]*at line (\d+),? col(?:umn)? (\d+)')
+_ENCOUNTERED = re.compile(
+    r'(Encountered "[^\n]*?"|Was expecting[^\n]*|Lexical error)?[^\n]*'
+    r"at line (\d+),? col(?:umn)? (\d+)"
+)
 _AT = re.compile(r"^line (\d+), col \d+ to line \d+, col \d+ of module (\w+)\s*$")
-_UNPARSED = re.compile(r"Could not parse module (\w+)|Fatal errors while parsing TLA\+ spec in file (\w+)")
 _PARSING = re.compile(r"^Parsing file (\S+)")
 
 
@@ -98,9 +102,8 @@ def explain_sany(lines: list[str], workspace: Workspace) -> KeepstepError | None
             origin = workspace.origins.get(found[2], found[2])
             return InvalidSpec(_sentence(message), origin, int(found[1]))
         if found := _ENCOUNTERED.search(line):
-            named = next((m for rest in lines[number:] if (m := _UNPARSED.search(rest))), None)
-            module = (named[1] or named[2]) if named else parsing
-            origin = workspace.origins.get(module, module)
+            # SANY reads one module at a time, so the error is in the one it read last.
+            origin = workspace.origins.get(parsing, parsing)
             return InvalidSpec(f"syntax error: {_sentence(line)}", origin, int(found[2]))
     return None
 

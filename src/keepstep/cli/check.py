@@ -68,17 +68,17 @@ ENDINGS = {
     help="Write each counterexample as a Mermaid sequence diagram into this folder.",
 )
 @click.pass_context
-def command(  # noqa: PLR0913 - the options of a command
+def command(
     ctx: click.Context,
     names: tuple[str, ...],
     lane: str,
     project: Path | None,
     jobs: int | None,
     rerun: bool,  # noqa: FBT001 - click gives flags so
-    as_json: bool,  # noqa: FBT001
-    only_list: bool,  # noqa: FBT001
-    lock: bool,  # noqa: FBT001
-    explain: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001 - click gives flags so
+    only_list: bool,  # noqa: FBT001 - click gives flags so
+    lock: bool,  # noqa: FBT001 - click gives flags so
+    explain: bool,  # noqa: FBT001 - click gives flags so
     html: Path | None,
     mermaid: Path | None,
 ) -> None:
@@ -94,9 +94,7 @@ def command(  # noqa: PLR0913 - the options of a command
         return
     observer = Observer() if as_json else _observer()
     with observer if isinstance(observer, _Shown) else _Quiet():
-        report = run_models(
-            place, manifest, models, jobs=jobs, rerun=rerun, observer=observer
-        )
+        report = run_models(place, manifest, models, jobs=jobs, rerun=rerun, observer=observer)
     locked = lock_report(place, manifest, report) if lock else None
     if as_json:
         click.echo(json.dumps(_as_json(place, report), indent=1))
@@ -284,7 +282,7 @@ def _how(result: Result) -> str:
         return result.why
     if result.source is Source.CACHED:
         return f"cached {result.date}"
-    return result.source.value
+    return str(result.source.value)
 
 
 def _show(place: Project, report: Report, *, explain: bool) -> None:

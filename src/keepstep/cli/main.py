@@ -6,18 +6,20 @@ import importlib
 import os
 import signal
 import sys
-from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from keepstep import __version__
 from keepstep.errors import InternalError, KeepstepError
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 __all__ = ["COMMANDS", "LazyGroup", "main"]
 
 COMMANDS = {
-    "doctor": ("keepstep.cli.doctor", "Show the tools: found or not, version, source, and the cure."),
+    "doctor": ("keepstep.cli.doctor", "Show the tools: found or not, version, source, cure."),
     "check": ("keepstep.cli.check", "Run the models of the manifest with TLC and Apalache."),
     "derive": ("keepstep.cli.derive", "Derive the role classes from their TLA+ modules."),
     "conform": ("keepstep.cli.conform", "Compare the shipped classes with the specification."),
@@ -60,7 +62,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="keepstep")
 def group() -> None:
-    """State machines derived from a checked TLA+ specification, run on real ZooKeeper.
+    r"""State machines derived from a checked TLA+ specification, run on real ZooKeeper.
 
     \b
     Exit codes: 0 everything as expected; 1 something differs; 2 could not run, or bad

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -63,15 +64,11 @@ class Binding:
         if len(machines) != 1:
             raise InvalidModel(f"{module.__name__} must define one role machine, not {len(machines)}")
         self.machine: type[RoleMachine[Any]] = machines[0]
+        vocabulary = {**_vocabulary(named), **named}
         self.inputs: dict[str, type[Input]] = {
             value.__name__: value
-            for value in named.values()
+            for value in vocabulary.values()
             if issubclass(value, Input) and value is not Input
-        }
-        self.requests: dict[str, type[Request]] = {
-            value.__name__: value
-            for value in named.values()
-            if issubclass(value, Request) and value is not Request
         }
         self.facts: type[Any] = self._facts()
         self.fact_names = tuple(item.name for item in fields(self.facts))
@@ -153,6 +150,21 @@ class Binding:
         if not isinstance(request, Request):
             raise Misfit(f"{request!r} is no request")
         return Fn(tag=type(request).__name__, value=_payload_writer(type(request))(request))
+
+
+def _vocabulary(named: Mapping[str, type[Any]]) -> dict[str, type[Any]]:
+    """All classes of the modules from which a role's module takes inputs and requests."""
+    modules = {
+        value.__module__
+        for value in named.values()
+        if issubclass(value, (Input, Request)) and value not in (Input, Request)
+    }
+    return {
+        name: value
+        for module in sorted(modules)
+        for name, value in vars(sys.modules[module]).items()
+        if isinstance(value, type) and value.__module__ == module
+    }
 
 
 @cache

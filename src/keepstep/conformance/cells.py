@@ -38,21 +38,28 @@ class Cells:
     Args:
         variables: The variables, in the order of their numbers.
         sample: A state; its functions are divided.
+        order: The variables in the order in which their cells follow each other.
         whole: Variables that are not divided in any case.
     """
 
     def __init__(
-        self, variables: Sequence[str], sample: Sequence[Any], whole: frozenset[str] = frozenset()
+        self,
+        variables: Sequence[str],
+        sample: Sequence[Any],
+        order: Sequence[str] | None = None,
+        whole: frozenset[str] = frozenset(),
     ) -> None:
         self.variables = tuple(variables)
-        self.first: list[int] = []
-        self.keys: list[tuple[Any, ...] | None] = []
+        self.order = [self.variables.index(name) for name in order or variables]
+        self.first: list[int] = [0] * len(self.variables)
+        self.keys: list[tuple[Any, ...] | None] = [None] * len(self.variables)
         self.names: list[tuple[int, Any]] = []
-        for number, (name, value) in enumerate(zip(variables, sample, strict=True)):
-            self.first.append(len(self.names))
+        for number in self.order:
+            name, value = self.variables[number], sample[number]
+            self.first[number] = len(self.names)
             divided = isinstance(value, Fn) and bool(value) and name not in whole
             keys = tuple(sorted(value, key=repr)) if divided else None
-            self.keys.append(keys)
+            self.keys[number] = keys
             self.names += [(number, key) for key in keys] if keys else [(number, None)]
         self.places = [{key: at for at, key in enumerate(keys or ())} for keys in self.keys]
         self.values: list[list[Any]] = [[] for _ in self.names]
@@ -98,7 +105,7 @@ class Cells:
         Raises:
             Undivided: A variable must not be divided.
         """
-        return tuple(n for v, value in enumerate(state) for n in self.encode_value(v, value))
+        return tuple(n for v in self.order for n in self.encode_value(v, state[v]))
 
     def name(self, cell: int) -> str:
         """A cell as a person would write it: `mode[n1]`."""

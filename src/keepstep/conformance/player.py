@@ -20,16 +20,28 @@ from keepstep.conformance.binding import Binding, Misfit, camel_case, snake_case
 from keepstep.core.ids import NodeId
 from keepstep.core.machine import Cell, Input, Refused, RoleMachine
 from keepstep.derive.ast import App, Expression, Name, Spec, has_primes, walk
-from keepstep.derive.system import Played, System, Update
-from keepstep.errors import Divergence, InvalidSpec, KeepstepError
+from keepstep.derive.system import Player, System, Update
+from keepstep.errors import Divergence, InvalidSpec
 from keepstep.tla.operations import apply, put
-from keepstep.tla.values import Fn, render
+from keepstep.tla.values import Fn
 
-__all__ = ["Cast", "Configuration", "Misstep", "Outcome", "RoleForm", "read_form"]
+__all__ = ["Cast", "Configuration", "GuardFailure", "Misstep", "Outcome", "RoleForm", "read_form"]
 
 
 class Misstep(Divergence):
     """The class does something that no action of the specification can be."""
+
+
+class GuardFailure(Divergence):
+    """A guard of the class raises where the specification is defined.
+
+    Attributes:
+        action: The action that it guards.
+    """
+
+    def __init__(self, action: str, error: Exception) -> None:
+        super().__init__(f"the guard of {action} raises {type(error).__name__}: {error}")
+        self.action = action
 
 
 Configuration: TypeAlias = tuple[str, str, tuple[Any, ...]]
@@ -158,10 +170,11 @@ class Cast:
     Args:
         form: The role's form.
         binding: The module with the class.
-        system: The translated composition; its player becomes this cast. None to execute only.
-        prefixes: How the composition qualifies the role's operators, one for each instance.
-        names: The composition's name of each variable of the role.
         remember: Execute each distinct step once only.
+
+    Attributes:
+        executions: How many steps the class took.
+        refusals: How many of them it refused.
     """
 
     def __init__(self, form: RoleForm, binding: Binding, *, remember: bool = True) -> None:
@@ -176,7 +189,7 @@ class Cast:
         self._listener = _Listener()
         self.machine = self._new_machine()
         self._facts: dict[tuple[Any, ...], Any] = {}
-        self.missteps: dict[str, int] = {}
+        self._rivals: dict[tuple[str, str], list[Transition]] = {}
 
     def _new_machine(self) -> RoleMachine[Any]:
         cell: Cell[Any] = Cell(NodeId(""), self.binding.facts())
@@ -263,24 +276,45 @@ class Cast:
         return self._inputs[value]
 
     def enabled(self, configuration: Configuration, told: Input) -> list[Transition]:
-        """Every transition whose guards allow it, though the library takes the first only."""
-        self.place(configuration)
+        """Every transition whose guards allow it, though the library takes the first only.
+
+        Raises:
+            GuardFailure: A guard raises.
+        """
         machine = self.machine
-        state = next(state for state in machine.states if state.value == configuration[1])
-        rivals = [t for t in state.transitions if t.match(told.event)]
+        rivals = self.rivals(configuration[1], told.event)
         if len(rivals) < 2:
             return rivals
+        self.place(configuration)
         event = next(event for event in machine.events if event.id == told.event)
         trigger = TriggerData(machine=machine, event=event, args=(told,))
         engine = machine._engine  # noqa: SLF001 - the library has no public way to ask
         engine.clear_cache()
-        return [t for t in rivals if engine._conditions_match(t, trigger)]  # noqa: SLF001
+        found = []
+        for transition in rivals:
+            try:
+                allowed = engine._conditions_match(transition, trigger)  # noqa: SLF001
+            except Exception as error:
+                raise GuardFailure(self.action_of(transition), error) from error
+            if allowed:
+                found.append(transition)
+        return found
+
+    def rivals(self, state: str, event: str) -> list[Transition]:
+        """The transitions of a state for an event, whatever their guards say."""
+        if not self._rivals:
+            self._rivals = {
+                (str(source.value), name.id): [t for t in source.transitions if t.match(name.id)]
+                for source in self.machine.states
+                for name in self.machine.events
+            }
+        return self._rivals.get((state, event), [])
 
     # --- As the player of a composition ---
 
     def join(
         self, system: System, quiet: Any, names: dict[str, str] | None = None
-    ) -> Callable[..., Iterable[Update]]:
+    ) -> Player:
         """A player of the role's actions in a translated composition.
 
         Args:

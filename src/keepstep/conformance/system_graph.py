@@ -15,6 +15,7 @@ in the state that it leaves, so a difference cannot hide behind itself either.
 from __future__ import annotations
 
 import gc
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,11 +29,11 @@ from keepstep.conformance.decisions import Decisions
 from keepstep.conformance.player import Misstep
 from keepstep.derive.system import Leaf, System
 from keepstep.errors import InvalidSpec
-from keepstep.tla.dot import Graph, plain_label, read_graph
+from keepstep.tla.dot import Graph, plain_label, printed_order, read_graph
 from keepstep.tla.operations import Undefined
 from keepstep.tla.values import render
 
-__all__ = ["Change", "Comparison", "Mismatch", "Step", "SystemGraph"]
+__all__ = ["Change", "Comparison", "Mismatch", "Step", "SystemGraph", "plain"]
 
 _Changes: TypeAlias = tuple[tuple[int, int], ...]
 _Result: TypeAlias = tuple[int, _Changes, str]
@@ -145,8 +146,11 @@ class SystemGraph:
             raise InvalidSpec("the specification has no initial state")
         whole: frozenset[str] = frozenset()
         started = time.perf_counter()
+        order = printed_order(dump)
+        if set(order) != set(system.variables):
+            raise InvalidSpec("the dump has other variables than the specification")
         while True:
-            self.cells = Cells(system.variables, initial[0], whole)
+            self.cells = Cells(system.variables, initial[0], order, whole)
             try:
                 with _no_collection():
                     self.graph: Graph = read_graph(dump, self.cells.encode_text)
@@ -154,8 +158,6 @@ class SystemGraph:
                 break
             except Undivided as found:
                 whole |= {found.variable}
-            except ValueError:
-                raise InvalidSpec("the dump has other variables than the specification") from None
         with _no_collection():
             self.index = {state: place for place, state in enumerate(self.graph.states)}
         self._label_numbers: dict[str, int] = {}
@@ -352,26 +354,24 @@ class _Comparing:
         return tuple(
             Change(
                 self.cells.name(cell),
-                _plain(render(values[cell][before[cell]])),
-                _plain(render(values[cell][after[cell]])),
+                plain(render(values[cell][before[cell]])),
+                plain(render(values[cell][after[cell]])),
             )
             for cell in range(len(self.cells))
             if before[cell] != after[cell]
         )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A value as a person reads it: a variant as a call, names without their types."""
-    import re
-
     text = re.sub(r'"(\w+?)_OF_[A-Z_]+"', r"\1", text)
     text = re.sub(r'\[tag \|-> "(\w+)", value \|-> U\]', r"\1", text)
-    return re.sub(r'\[tag \|-> "(\w+)", value \|-> \[(.*)\]\]', r"\1[\2]", text)
+    return re.sub(r'\[tag \|-> "(\w+)", value \|-> \[(.*?)\]\]', r"\1[\2]", text)
 
 
 def _short(label: str) -> str:
     """A label without qualification and types: `Attach(n1)`."""
-    return _plain(label.partition("(")[0].rpartition("!")[2] + _arguments(label))
+    return plain(label.partition("(")[0].rpartition("!")[2] + _arguments(label))
 
 
 def _arguments(label: str) -> str:

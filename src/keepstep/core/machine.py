@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, reduce
-from operator import or_
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 from statemachine import State, StateChart
@@ -112,8 +111,10 @@ def _index(records: frozenset[T], field_name: str) -> Mapping[object, Sequence[T
 
 def internally(*states: State, on: str, **guards: str) -> TransitionList:
     """A transition of each state to itself, for an input that may come in all of them."""
-    loops = [state.to(state, internal=True, on=on, **guards) for state in states]
-    return reduce(or_, loops)
+    loops = TransitionList()
+    for state in states:
+        loops.add_transitions(state.to(state, internal=True, on=on, **guards))
+    return loops
 
 
 @dataclass(slots=True)

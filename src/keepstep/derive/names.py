@@ -10,8 +10,8 @@ __all__ = ["article", "camel", "capitalised", "is_python_word", "local", "snake"
 
 
 def snake(name: str) -> str:
-    """`TicketGone` as `ticket_gone`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    """`TicketGone` as `ticket_gone`; of an input, the event that `Input` gives it."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def camel(name: str) -> str:

@@ -24,7 +24,7 @@ from keepstep.derive.ast import (
     walk,
 )
 from keepstep.derive.comments import trailing_comments
-from keepstep.derive.names import camel, is_python_word, snake
+from keepstep.derive.names import is_python_word, snake
 from keepstep.derive.subset import Rule, refusal
 from keepstep.derive.types import (
     AliasType,
@@ -36,7 +36,6 @@ from keepstep.derive.types import (
     RecordType,
     SetType,
     StrType,
-    parse_type,
 )
 from keepstep.derive.vocabulary import (
     Field,
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from keepstep.derive.vocabulary import Message, Vocabulary
     from keepstep.errors import InvalidSpec
 
-__all__ = ["Action", "Command", "Fact", "Guard", "Role", "Setting", "plan_role"]
+__all__ = ["Action", "Command", "Fact", "Guard", "Role", "Setting", "operator_fields", "plan_role"]
 
 _STANDARD_NUMBERS = frozenset({"Min", "Max", "The"})
 
@@ -147,7 +146,7 @@ class Role:
         spec: The specification whose root is the role's module.
         machine: Name of the class.
         me: The parameter that stands for the role's node.
-        node_type: The uninterpreted type of the node.
+        node_type: The type of the node: an uninterpreted one, or a record by its alias.
         state, inbox, outbox, world: Variables; `world` is "" if there is none.
         facts: What it remembers, in order.
         modes: Every mode and its comment, in order.
@@ -163,7 +162,7 @@ class Role:
     spec: Spec
     machine: str
     me: str
-    node_type: ConstType
+    node_type: ConstType | AliasType
     state: str
     inbox: str
     outbox: str
@@ -200,15 +199,21 @@ class Role:
     def tags_read(self, node: Expression) -> frozenset[str]:
         """The messages that an expression takes its input to be, through all it calls."""
         found: set[str] = set()
-        for part in walk(node):
-            match part:
-                case App(source="defined", uid=uid, args=args):
-                    operator = self.spec.operators[uid]
-                    tag = accessed_tag(operator)
-                    if tag and args and self.at_me(args[0]) == self.inbox:
-                        found.add(tag)
-                    elif self.is_reading(part):
-                        found |= self.tags_read(operator.body)
+        seen: set[str] = set()
+
+        def visit(node: Expression) -> None:
+            for part in walk(node):
+                match part:
+                    case App(source="defined", uid=uid, args=(first, *_)):
+                        operator = self.spec.operators[uid]
+                        tag = accessed_tag(operator)
+                        if tag and self.at_me(first) == self.inbox:
+                            found.add(tag)
+                        elif self.is_reading(part) and uid not in seen:
+                            seen.add(uid)
+                            visit(operator.body)
+
+        visit(node)
         return frozenset(found)
 
     def readings(self) -> list[Operator]:
@@ -333,14 +338,14 @@ class _Planner:
     def type_of(self, variable: Declaration) -> Type:
         return read_type(self.spec, variable.annotations["type"], variable.at)
 
-    def node_type(self, state: Declaration) -> ConstType:
+    def node_type(self, state: Declaration) -> ConstType | AliasType:
         match self.type_of(state):
-            case FunctionType(ConstType() as node, StrType()):
+            case FunctionType((ConstType() | AliasType()) as node, StrType()):
                 return node
         message = f"the type of {state.name} is no function from a node to Str"
         raise self.refuse(Rule.TYPES, message, state.at, r"\* @type: NODE -> Str;")
 
-    def own_type(self, variable: Declaration, node_type: ConstType) -> Type:
+    def own_type(self, variable: Declaration, node_type: ConstType | AliasType) -> Type:
         match self.type_of(variable):
             case FunctionType(domain, result) if domain == node_type:
                 return result
@@ -348,7 +353,10 @@ class _Planner:
         raise self.refuse(Rule.TYPES, message, variable.at)
 
     def fact(
-        self, variable: Declaration, node_type: ConstType, values: Mapping[str, Expression]
+        self,
+        variable: Declaration,
+        node_type: ConstType | AliasType,
+        values: Mapping[str, Expression],
     ) -> Fact:
         if not variable.comment:
             message = f"no sentence says what {variable.name} is"
@@ -436,7 +444,9 @@ class _Planner:
                 attribute = constant.name.lower()
                 yield Setting(constant.name, attribute, type_, constant.comment)
 
-    def messages(self, role: Role, port: Declaration, node_type: ConstType) -> dict[str, Message]:
+    def messages(
+        self, role: Role, port: Declaration, node_type: ConstType | AliasType
+    ) -> dict[str, Message]:
         type_ = self.own_type(port, node_type)
         name = type_.name if isinstance(type_, AliasType) else ""
         for vocabulary in role.vocabularies.values():
@@ -645,7 +655,8 @@ class _ActionReader:
         match node:
             case App(source="defined", uid=uid, args=(Name(), Lit(str()) as tag)):
                 operator = self.spec.operators[uid]
-                names = dict(zip(operator.params, (Name(self.role.me, "local"), tag), strict=False))
+                me: Expression = Name(self.role.me, "local")
+                names = dict(zip(operator.params, (me, tag), strict=False))
                 body = substitute(operator.body, names)
                 return self.told_tag(body) if isinstance(body, App) and body.op == "=" else ""
             case App("=", (App("VariantTag", (port,), "library"), Lit(str(name)))):
@@ -728,15 +739,15 @@ def _is_nothing(node: Expression, name: str) -> bool:
 
 
 def _check_modes(role: Role) -> None:
-    """The library wants every mode to be reached and left."""
+    """Every mode is reached, and something can happen in it: the library wants it so."""
     entered = {role.initial} | {a.target for a in role.actions if a.target is not None}
-    left = {s for a in role.actions for s in a.sources if a.target not in (None, s)}
+    left = {source for action in role.actions for source in action.sources}
     at = role.spec.named("MODES").at
     for mode in role.modes:
         if mode not in entered:
             raise refusal(role.spec, Rule.MODES, f"nothing leads to the mode {mode!r}", at)
-        if mode not in left and len(role.modes) > 1:
-            raise refusal(role.spec, Rule.MODES, f"nothing leads out of the mode {mode!r}", at)
+        if mode not in left:
+            raise refusal(role.spec, Rule.MODES, f"nothing happens in the mode {mode!r}", at)
 
 
 def _check_names(role: Role) -> None:
@@ -746,7 +757,7 @@ def _check_names(role: Role) -> None:
 
 def _check_attributes(role: Role) -> None:
     """Modes, events, actions, guards and readings share the namespace of the class."""
-    taken = dict.fromkeys(dir(RoleMachine), "a part of every machine")
+    taken = dict.fromkeys((*dir(RoleMachine), "internally"), "a part of every machine")
     modes = role.spec.named("MODES").at
     entries = [(mode, f"the mode {mode!r}", modes) for mode in role.modes]
     entries += [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,12 +96,18 @@ class Sany:
         return (done.stdout + done.stderr).decode(errors="replace")
 
     def _run(self, module: Path, *args: str) -> subprocess.CompletedProcess[bytes]:
+        """One run. SANY unpacks standard modules into a temporary folder, so each has its own."""
         options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]
-        command = [str(self.java), *options, "-cp", str(self.jar.resolve()), *args]
         try:
-            return subprocess.run(
-                command, cwd=module.parent, capture_output=True, check=False, timeout=self.seconds
-            )
+            with tempfile.TemporaryDirectory(prefix="keepstep-sany-") as scratch:
+                options.append(f"-Djava.io.tmpdir={scratch}")
+                return subprocess.run(
+                    [str(self.java), *options, "-cp", str(self.jar.resolve()), *args],
+                    cwd=module.parent,
+                    capture_output=True,
+                    check=False,
+                    timeout=self.seconds,
+                )
         except OSError as error:
             raise ToolFailed(f"cannot start {self.java}: {error.strerror}") from error
         except subprocess.TimeoutExpired as error:
@@ -355,8 +362,10 @@ class _Reader:
         match node.tag:
             case "NumeralNode":
                 return Lit(int(_text(node, "IntValue")), place)
-            case "StringNode":
-                return Lit(_need(node, "StringValue").text or "", place)
+            case "StringNode" if (value := node.find("StringValue")) is not None:
+                return Lit(value.text or "", place)
+            case "StringNode":  # The condition of the last arm of a CASE.
+                return App("$Other", at=place)
             case "AtNode":
                 return At(place)
             case "LabelNode":

@@ -17,52 +17,26 @@ class Rule(Enum):
     """A rule: its name, which is a heading of the page, and an example of the allowed form."""
 
     MACHINE = ("machine", r"\* @machine: Contender(n);  above VARIABLES, n being any name")
-    MARKS = (
-        "marks",
-        r"\* @state, \* @fact, \* @inbox, \* @outbox or \* @world above each variable",
-    )
+    MARKS = ("marks", r"\* @state, @fact, @inbox, @outbox or @world above each variable")
     TYPES = ("types", r"\* @type: NODE -> Set($ticketName);")
-    MODES = ("modes", r'MODES == { "offline", \* not connected' "\n" r'    "leading" \* leads }')
+    MODES = ("modes", r'MODES == { "offline", \* not connected ... }, one mode a line')
     INITIAL = ("initial state", r'Init == /\ mode = [n \in NODES |-> "offline"] /\ ...')
-    ACTIONS = (
-        "actions",
-        r'Attach(n) == /\ mode[n] = "offline" /\ Told(n, "Connected") /\ mode'
-        r"' = [mode EXCEPT ![n] = "
-        r'"ranking"] /\ ... /\ UNCHANGED <<...>>',
-    )
+    ACTIONS = ("actions", r'Attach(n) == /\ mode[n] = "offline" /\ Told(n, "Connected") /\ ...')
     ASSIGNMENTS = ("assignments", "x' = [x EXCEPT ![n] = value], or x in UNCHANGED <<...>>")
-    INPUTS = (
-        "inputs",
-        r'Told(n, "Connected") and inbox'
-        r"' = [inbox EXCEPT ![n] = NoInput]; or \* @command: DutyDue; and UNCHANGED inbox",
-    )
+    INPUTS = ("inputs", r'Told(n, "Synced") and an emptied inbox; or @command and UNCHANGED inbox')
     REQUESTS = ("requests", "request' = [request EXCEPT ![n] = AwaitDeparture(ticket)]")
-    GUARDS = ("guards", r"IsFirst(n)  or  ~IsFirst(n), with IsFirst(n) == ... defined above")
+    GUARDS = ("guards", "IsFirst(n)  or  ~IsFirst(n)")
     READING = ("reading", "fence[n]  or  AsConnected(inbox[n]).session")
     VALUES = ("values", r"{ t.number : t \in { u \in Names(n) : u.node = n } }")
-    OPERATORS = (
-        "operators",
-        r"\* The numbers of our own tickets."
-        "\n"
-        r"\* @type: NODE => Set(Int);"
-        "\n"
-        r"OwnNumbers(n) == ...",
-    )
+    OPERATORS = ("operators", "OwnNumbers(n) == ..., with a sentence and an @type above it")
     VOCABULARY = (
         "vocabulary",
-        r"\* The connection is usable."
-        "\n"
-        r"\* @type: Int => $input;"
-        "\n"
-        r'Connected(session) == Variant("Connected", [session |-> session])',
+        'Connected(session) == Variant("Connected", [session |-> session]), with a sentence above',
     )
     RECORDS = ("records", r"\* @typeAlias: ticketName = { node: NODE, number: Int };")
-    OPTIONAL = (
-        "optional facts",
-        "ticket[n] = {}, ticket[n] = {t}, The(ticket[n]), or [ticket EXCEPT ![n] = {t}]",
-    )
-    KEYED = ("keyed facts", r"\* @fact" "\n" r"\* @key: task;  above a set of records")
-    SETTINGS = ("settings", r"\* How many tasks a worker may have." "\n" r"\* @type: Int;")
+    OPTIONAL = ("optional facts", "ticket[n] = {}, ticket[n] = {t}, The(ticket[n])")
+    KEYED = ("keyed facts", r"\* @key: task;  above a fact that is a set of records")
+    SETTINGS = ("settings", r"\* @type: Int;  above a constant")
     NAMES = ("names", "Lead, not Raise; ListNames, not List")
     COMMENTS = ("comments", r"\* One sentence above the definition.")
 

@@ -11,7 +11,7 @@ constant arguments and quantifiers over constant sets, up to the first thing tha
 these or that lies inside an instance; the label is the name of the last definition passed.
 
 An action of a role can be left to be *played* by somebody else: wherever it is applied, the
-translation calls `System.player` instead of what the specification says of it.
+translation calls one of `System.players` instead of what the specification says of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, product
 from typing import Any, Protocol, TypeAlias
 
 from keepstep.derive.ast import (
@@ -37,11 +37,11 @@ from keepstep.derive.ast import (
     has_primes,
     walk,
 )
-from keepstep.errors import InvalidSpec
+from keepstep.errors import InternalError, InvalidSpec
 from keepstep.tla import operations
 from keepstep.tla.values import Fn, render
 
-__all__ = ["Leaf", "Player", "Played", "State", "System", "Update", "translate"]
+__all__ = ["Leaf", "Played", "Player", "State", "System", "Update", "translate"]
 
 State: TypeAlias = Any
 """Something that gives the value of a variable by its number."""
@@ -107,7 +107,7 @@ class System:
         initial: The initial states, complete tuples of values.
         leaves: The labelled actions.
         invariants: Predicates over states, by name.
-        player: Who plays the roles; to be set before an action of a played role is run.
+        players: Who plays a role, by its prefix; to be set before an action of it is run.
     """
 
     variables: tuple[str, ...]
@@ -115,7 +115,7 @@ class System:
     initial: Callable[[], Iterator[tuple[Any, ...]]]
     leaves: tuple[Leaf, ...]
     invariants: dict[str, Callable[[State], bool]]
-    player: Player | None = field(default=None)
+    players: dict[str, Player] = field(default_factory=dict)
 
     def number(self, variable: str) -> int:
         """The number of a variable."""
@@ -148,7 +148,7 @@ def translate(
         init: Name of the initial predicate.
         next_: Name of the next-state action.
         invariants: Names of state predicates to translate as well.
-        played: The roles whose actions `System.player` plays.
+        played: The roles whose actions `System.players` play.
 
     Raises:
         InvalidSpec: A constant has no value, or something is outside what can be translated.
@@ -161,6 +161,16 @@ def translate(
                 constant.at.line,
             )
     return _Translator(spec, constants, played).system(init, next_, invariants)
+
+
+def evaluate(spec: Spec, constants: Mapping[str, Any], expression: Expression) -> Any:
+    """The value of an expression without variables.
+
+    Raises:
+        InvalidSpec: It has variables or local names, or cannot be translated.
+        Undefined: TLA+ defines no value for it.
+    """
+    return _Translator(spec, constants, ()).value(expression)
 
 
 _BINARY = {
@@ -224,11 +234,7 @@ class _Translator:
         self.leaves(self.spec.named(next_).body, {}, next_, (), leaves, 1)
         tests = {name: self.define(self.spec.named(name)) for name in invariants}
         source = "\n".join([*self.functions.values(), *self.bodies, *start, "", *leaves, ""])
-        space: dict[str, Any] = {
-            **self.constants, "T": operations, "Fn": Fn, "need": operations.need,
-            "product": operations.product,
-        }  # fmt: skip
-        exec(compile(source, f"<{self.spec.root} in Python>", "exec"), space)  # noqa: S102
+        space = self.execute(source)
         system = System(self.variables, source, space["initial"], (), {})
         system.leaves = tuple(
             Leaf(label, arguments, _bound(do, bound))
@@ -237,6 +243,24 @@ class _Translator:
         system.invariants = {name: space[function] for name, function in tests.items()}
         space["play"] = lambda *given: _play(system, *given)
         return system
+
+    def execute(self, source: str) -> dict[str, Any]:
+        space: dict[str, Any] = {
+            **self.constants, "T": operations, "Fn": Fn, "need": operations.need,
+            "product": product,
+        }  # fmt: skip
+        exec(compile(source, f"<{self.spec.root} in Python>", "exec"), space)  # noqa: S102
+        return space
+
+    def value(self, expression: Expression) -> Any:
+        if self.is_initial(expression):
+            raise self.error(expression, "a value without variables is needed here")
+        try:
+            text = self.text(expression, {})
+        except KeyError as error:
+            raise self.error(expression, f"{error.args[0]} has no value here") from None
+        source = "\n".join([*self.functions.values(), f"s = ()\nvalue = {text}\n"])
+        return self.execute(source)["value"]
 
     def error(self, node: object, message: str) -> InvalidSpec:
         at = getattr(node, "at", Place())
@@ -522,7 +546,7 @@ class _Translator:
 
         def go_on(
             more: Sequence[tuple[Expression, _Names]] = (),
-            assigned: Mapping[str, object] = {},  # noqa: B006 - never changed
+            assigned: Mapping[str, object] = {},
             deeper: int = 0,
         ) -> None:
             tasks = [*(_Task(node, known) for node, known in more), *rest]
@@ -667,9 +691,24 @@ class _Translator:
         numbers = "".join(f"{self.numbers[variable]}, " for variable in written)
         action = node.op.removeprefix(role.prefix)
         given = "".join(f"{self.argument(arg, names)}, " for arg in node.args)
-        lines.append(f"{pad}for {targets}in play({action!r}, ({given}), s, ({numbers})):")
-        kept = {name: _KEPT for name in self.variables if name not in new and name not in fresh}
+        what = f"{role.prefix!r}, {action!r}, ({given}), s, ({numbers})"
+        lines.append(f"{pad}for {targets}in play({what}):")
+        said = self.assigned(self.spec.operators[node.uid].body)
+        kept = {name: _KEPT for name in said if name not in new and name not in fresh}
         self.statements(rest, {**new, **kept, **fresh}, lines, depth + 1)
+
+    def assigned(self, node: Expression) -> list[str]:
+        """The variables about whose next values an action says something."""
+        found: list[str] = []
+        for part in walk(node):
+            match part:
+                case App("'", (Name(name, "variable"),)):
+                    found.append(name)
+                case App("UNCHANGED", (what,)):
+                    found += self.variables_of(what)
+                case App(source="defined", uid=uid) if self.is_step(part):
+                    found += self.assigned(self.spec.operators[uid].body)
+        return found
 
     def role_of(self, node: App) -> Played | None:
         for role in self.played:
@@ -852,14 +891,15 @@ def _bound(
 
 def _play(
     system: System,
+    prefix: str,
     action: str,
     arguments: tuple[Callable[[], Any], ...],
     state: State,
     written: tuple[int, ...],
 ) -> Iterator[tuple[Any, ...]]:
     """Ask the player, and give the value of each variable that the role may change."""
-    if system.player is None:
-        raise InvalidSpec(f"nobody plays the action {action}")
-    for update in system.player(action, arguments, state):
+    if prefix not in system.players:
+        raise InternalError(f"nobody plays the action {prefix}{action}")
+    for update in system.players[prefix](action, arguments, state):
         changed = dict(update)
         yield tuple(changed[n] if n in changed else state[n] for n in written)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from keepstep.derive.ast import (
     App,
-    At,
     Bind,
     Bound,
     Lit,
@@ -21,8 +20,8 @@ from keepstep.derive.ast import (
 )
 from keepstep.derive.names import local, snake
 from keepstep.derive.subset import Rule, refusal
-from keepstep.derive.types import RecordType, UnitType
-from keepstep.derive.vocabulary import accessed_tag, constructed_tag, read_type
+from keepstep.derive.types import AliasType
+from keepstep.derive.vocabulary import accessed_tag, constructed_tag, identity_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,12 +68,14 @@ class Values:
 
     Attributes:
         imported: Names that the expressions written so far need from elsewhere.
+        identities: Uninterpreted types whose Python classes they need.
     """
 
     def __init__(self, role: Role) -> None:
         self.role = role
         self.spec = role.spec
         self.imported: set[str] = set()
+        self.identities: set[str] = set()
         self.records: dict[frozenset[str], list[Record]] = {}
         for vocabulary in role.vocabularies.values():
             for record in vocabulary.records:
@@ -91,8 +92,12 @@ class Values:
         finally:
             self._locals = before
 
-    def refuse(self, rule: Rule, message: str, at: Place, cure: str = "") -> InvalidSpec:
+    def _refuse(self, rule: Rule, message: str, at: Place, cure: str = "") -> InvalidSpec:
         return refusal(self.spec, rule, message, at, cure)
+
+    def all_records(self) -> list[Record]:
+        """The records that the role's vocabularies define."""
+        return [record for records in self.records.values() for record in records]
 
     def text(self, node: Expression) -> str:
         """An expression where nothing is around it."""
@@ -107,83 +112,85 @@ class Values:
             InvalidSpec: It is not in the subset.
         """
         match node:
-            case Lit(value):
-                return Python(_literal(value))
+            case Lit():
+                return Python(_literal(node))
             case Name():
-                return self.name(node)
+                return self._name(node)
             case Bind():
-                return self.binding(node)
+                return self._binding(node)
             case App("$FcnApply"):
-                return self.applied(node)
+                return self._applied(node)
             case App(source="defined"):
-                return self.call(node)
+                return self._call(node)
             case App(source="library" | "builtin"):
-                return self.builtin(node)
+                return self._builtin(node)
         message = "LET is not allowed here" if hasattr(node, "definitions") else "no value"
         cure = "an operator of its own, with a comment and a type" if "LET" in message else ""
-        raise self.refuse(Rule.VALUES, message, node.at, cure)
+        raise self._refuse(Rule.VALUES, message, node.at, cure)
 
-    def name(self, node: Name) -> Python:
+    def _name(self, node: Name) -> Python:
         if node.kind == "local":
             if node.name == self.role.me:
-                return self.me()
+                return self._me(node.at)
             return Python(self._locals.get(node.name, local(node.name)))
         if node.kind == "constant":
             for setting in self.role.settings:
                 if setting.constant == node.name:
                     return Python(f"self.settings.{setting.attribute}")
             message = f"{node.name} is neither a number, a string nor a truth value"
-            raise self.refuse(Rule.SETTINGS, message, node.at)
+            raise self._refuse(Rule.SETTINGS, message, node.at)
         message = f"{node.name} is read as a whole, not for the role's own node"
-        raise self.refuse(Rule.READING, message, node.at)
+        raise self._refuse(Rule.READING, message, node.at)
 
-    def me(self) -> Python:
+    def _me(self, at: Place) -> Python:
+        if isinstance(self.role.node_type, AliasType):
+            message = f"{self.role.me} is a record, and a machine knows itself by a name only"
+            raise self._refuse(Rule.READING, message, at)
         name = self.role.node_type.name
         if name == "NODE":
             return Python("self.me")
-        from keepstep.derive.emit import identity_name
-
         identity = identity_name(name)
-        self.imported.add(identity)
+        self.identities.add(name)
         return Python(f"{identity}(self.me)")
 
-    def applied(self, node: App) -> Python:
+    def _applied(self, node: App) -> Python:
         """A variable for the role's own node; there are no other functions."""
         variable = self.role.at_me(node)
         if fact := self.role.fact(variable):
             if fact.optional:
                 message = f"the optional fact {variable} is used as a set"
-                raise self.refuse(Rule.OPTIONAL, message, node.at)
+                raise self._refuse(Rule.OPTIONAL, message, node.at)
             return Python(f"self.facts.{fact.attribute}")
         if variable == self.role.inbox:
             message = f"{variable} is read otherwise than through an accessor of a message"
-            raise self.refuse(Rule.READING, message, node.at)
+            raise self._refuse(Rule.READING, message, node.at)
         what = f"{variable} is not a fact" if variable else "a function is applied"
         message = f"{what}; a role reads its own facts and what it was told"
-        raise self.refuse(Rule.READING, message, node.at)
+        raise self._refuse(Rule.READING, message, node.at)
 
     # --- Built-in operators ---
 
-    def builtin(self, node: App) -> Python:
+    def _builtin(self, node: App) -> Python:
         op, args = node.op, node.args
         if op in ("$ConjList", "\\land", "$DisjList", "\\lor"):
-            return self.junction(node)
+            return self._junction(node)
         if op in _COMPARISONS and len(args) == 2:
-            return self.comparison(op, args[0], args[1])
+            return self._comparison(op, args[0], args[1])
         if op in _ARITHMETIC and len(args) == 2:
             sign, binds = _ARITHMETIC[op]
             left, right = self.python(args[0]), self.python(args[1])
             return Python(f"{left.within(binds)} {sign} {right.within(binds + 1)}", binds)
         if op in _SETS:
             sign, binds = _SETS[op]
-            left, right = self.python(args[0]), self.collection(args[1])
+            left, right = self.python(args[0]), self._collection(args[1])
             return Python(f"{left.within(binds)} {sign} {right.within(binds + 1)}", binds)
         match node:
             case App("\\lnot", (inner,)):
-                return self.negation(inner)
+                return self._negation(inner)
             case App("=>", (premise, conclusion)):
-                left, right = self.negation(premise), self.python(conclusion)
-                return Python(f"{left.within(_OR)} or {right.within(_OR)}", _OR)
+                left, right = self._negation(premise), self.python(conclusion)
+                parts = [part.within(_OR if part.binds == _OR else _NOT) for part in (left, right)]
+                return Python(" or ".join(parts), _OR)
             case App("\\equiv" | "<=>", (first, second)):
                 left, right = self.python(first), self.python(second)
                 return Python(f"{left.within(_UNION)} == {right.within(_UNION)}", _COMPARE)
@@ -191,29 +198,29 @@ class Values:
                 return Python(f"-{self.python(inner).within(_SIGN)}", _SIGN)
             case App("$IfThenElse", (test, first, second)):
                 yes, no = self.python(first), self.python(second)
-                text = f"{yes.within(_OR)} if {self.test(test).within(_OR)} else {no.text}"
+                text = f"{yes.within(_OR)} if {self._test(test).within(_OR)} else {no.text}"
                 return Python(text, _CHOICE)
-        return self.structure(node)
+        return self._structure(node)
 
-    def structure(self, node: App) -> Python:
+    def _structure(self, node: App) -> Python:
         """Sets, records and what is made of them."""
         match node:
             case App("$SetEnumerate", ()):
                 return Python("frozenset()")
             case App("$SetEnumerate" | "UNION" | ".."):
-                return self.frozen(node)
+                return self._frozen(node)
             case App("Cardinality", (of,)):
                 return Python(f"len({self.text(of)})")
             case App("$RcdSelect", (record, Lit(str(field)))):
                 return Python(f"{self.python(record).within(_ATOM)}.{snake(field)}")
             case App("$RcdConstructor", pairs):
-                return self.record(node, pairs)
+                return self._record(node, pairs)
             case App("$Except", (record, *changes)):
-                return self.replaced(record, changes)
+                return self._replaced(record, changes)
         message = f"{_spoken(node.op)} is not among the operators that can be derived"
-        raise self.refuse(Rule.VALUES, message, node.at)
+        raise self._refuse(Rule.VALUES, message, node.at)
 
-    def junction(self, node: App) -> Python:
+    def _junction(self, node: App) -> Python:
         """A conjunction or a disjunction, nested ones of the same kind in one line."""
         is_and = node.op in ("$ConjList", "\\land")
         same = ("$ConjList", "\\land") if is_and else ("$DisjList", "\\lor")
@@ -226,57 +233,60 @@ class Values:
             else:
                 yield part
 
-        parts = [self.python(part).within(binds + 1) for part in flat(node)]
+        operands = list(flat(node))
+        if len(operands) == 1:
+            return self.python(operands[0])
+        parts = [self.python(part).within(_NOT) for part in operands]
         return Python((" and " if is_and else " or ").join(parts), binds)
 
-    def negation(self, node: Expression) -> Python:
+    def _negation(self, node: Expression) -> Python:
         """What is false when the expression is true."""
         match node:
             case App("\\lnot", (inner,)):
                 return self.python(inner)
             case App(op, (left, right)) if _COMPARISONS.get(op) in _OPPOSITES:
                 opposites = {"=": "/=", "/=": "=", "\\in": "\\notin", "\\notin": "\\in"}
-                return self.comparison(opposites.get(op, "="), left, right)
-        return Python(f"not {self.test(node).within(_NOT)}", _NOT)
+                return self._comparison(opposites.get(op, "="), left, right)
+        return Python(f"not {self._test(node).within(_NOT)}", _NOT)
 
-    def test(self, node: Expression) -> Python:
+    def _test(self, node: Expression) -> Python:
         """An expression that is only asked whether it is true."""
         match node:
-            case App("/=" | "#", (of, App("$SetEnumerate", ()))) if self.optional(of) is None:
+            case App("/=" | "#", (of, App("$SetEnumerate", ()))) if self._optional(of) is None:
                 return self.python(of)
         return self.python(node)
 
-    def comparison(self, op: str, left: Expression, right: Expression) -> Python:
-        if self.optional(left) or self.optional(right):
-            return self.optional_comparison(op, left, right)
+    def _comparison(self, op: str, left: Expression, right: Expression) -> Python:
+        if self._optional(left) or self._optional(right):
+            return self._optional_comparison(op, left, right)
         match op, right:
             case "=", App("$SetEnumerate", ()):
                 return Python(f"not {self.python(left).within(_NOT)}", _NOT)
-            case ("/=" | "#"), App("$SetEnumerate", ()):
+            case (("/=" | "#"), App("$SetEnumerate", ())):
                 return Python(f"bool({self.text(left)})")
             case "\\in", App("..", (low, high)):
                 low_, of, high_ = (self.python(n).within(_UNION) for n in (low, left, high))
                 return Python(f"{low_} <= {of} <= {high_}", _COMPARE)
-            case ("=" | "/=" | "#"), Lit(bool(value)):
-                return self.python(left) if value == (op == "=") else self.negation(left)
+            case (("=" | "/=" | "#"), Lit(bool(value))):
+                return self.python(left) if value == (op == "=") else self._negation(left)
         is_set_test = op in ("\\in", "\\notin", "\\subseteq", "=", "/=", "#")
-        second = self.collection(right) if is_set_test else self.python(right)
+        second = self._collection(right) if is_set_test else self.python(right)
         first = self.python(left)
         text = f"{first.within(_UNION)} {_COMPARISONS[op]} {second.within(_UNION)}"
         return Python(text, _COMPARE)
 
     # --- Optional facts ---
 
-    def optional(self, node: Expression) -> Fact | None:
+    def _optional(self, node: Expression) -> Fact | None:
         """The optional fact that the expression reads, if it reads just that."""
         fact = self.role.fact(self.role.at_me(node))
         return fact if fact is not None and fact.optional else None
 
-    def optional_comparison(self, op: str, left: Expression, right: Expression) -> Python:
+    def _optional_comparison(self, op: str, left: Expression, right: Expression) -> Python:
         sign = _COMPARISONS[op]
         if op == "\\in" or op == "\\notin":
-            fact = self.optional(right)
-            if fact is not None and self.optional(left) is None:
+            fact = self._optional(right)
+            if fact is not None and self._optional(left) is None:
                 text = self.python(left).within(_UNION)
                 equal = "==" if op == "\\in" else "!="
                 return Python(f"{text} {equal} self.facts.{fact.attribute}", _COMPARE)
@@ -285,7 +295,7 @@ class Values:
             if second.text == "None":
                 sign = "is" if sign == "==" else "is not"
             return Python(f"{first.within(_UNION)} {sign} {second.within(_UNION)}", _COMPARE)
-        raise self.refuse(Rule.OPTIONAL, f"an optional fact is compared with {op}", left.at)
+        raise self._refuse(Rule.OPTIONAL, f"an optional fact is compared with {op}", left.at)
 
     def held(self, node: Expression) -> Python:
         """A set of at most one element, as that element or None.
@@ -293,7 +303,7 @@ class Values:
         Raises:
             InvalidSpec: It cannot be seen that the set has at most one element.
         """
-        if fact := self.optional(node):
+        if fact := self._optional(node):
             return Python(f"self.facts.{fact.attribute}")
         match node:
             case App("$SetEnumerate", ()):
@@ -302,26 +312,26 @@ class Values:
                 return self.python(element)
             case App("$IfThenElse", (test, first, second)):
                 yes, no = self.held(first), self.held(second)
-                text = f"{yes.within(_OR)} if {self.test(test).within(_OR)} else {no.text}"
+                text = f"{yes.within(_OR)} if {self._test(test).within(_OR)} else {no.text}"
                 return Python(text, _CHOICE)
         message = "what an optional fact is compared with, or set to, may have several elements"
-        raise self.refuse(Rule.OPTIONAL, message, node.at)
+        raise self._refuse(Rule.OPTIONAL, message, node.at)
 
     # --- Sets ---
 
-    def collection(self, node: Expression) -> Python:
+    def _collection(self, node: Expression) -> Python:
         """A set to the right of `in` or of a set operator: need not be frozen."""
         match node:
             case App("$SetEnumerate", items) if items:
                 return Python("{" + ", ".join(self.text(item) for item in items) + "}")
             case Bind("$SubsetOf" | "$SetOfAll"):
-                return Python("{" + self.comprehension(node) + "}")
+                return Python("{" + self._comprehension(node) + "}")
         return self.python(node)
 
-    def frozen(self, node: App) -> Python:
+    def _frozen(self, node: App) -> Python:
         match node:
             case App("UNION", (Bind("$SetOfAll", bounds, body),)):
-                loops = self.loops(bounds)
+                loops = self._loops(bounds)
                 inner = self.python(body).within(_OR)
                 return Python(f"frozenset(item {loops} for item in {inner})")
             case App("UNION", (sets,)):
@@ -333,34 +343,47 @@ class Values:
         items = ", ".join(self.text(item) for item in node.args)
         return Python(f"frozenset({{{items}}})")
 
-    def binding(self, node: Bind) -> Python:
+    def _binding(self, node: Bind) -> Python:
         match node.op:
+            case "$SubsetOf" if whole := self._whole(node):
+                return Python(f"frozenset({whole})")
             case "$SubsetOf" | "$SetOfAll":
-                return Python(f"frozenset({self.comprehension(node)})")
+                return Python(f"frozenset({self._comprehension(node)})")
             case "$BoundedExists" | "$BoundedForall":
-                return self.quantified(node)
+                return self._quantified(node)
         message = f"{_spoken(node.op)} is not among the operators that can be derived"
-        raise self.refuse(Rule.VALUES, message, node.at)
+        raise self._refuse(Rule.VALUES, message, node.at)
 
-    def comprehension(self, node: Bind) -> str:
+    def _whole(self, node: Bind) -> str:
+        """What a filter ranges over if it keeps all of it, as after a lookup; else ""."""
+        ((name,),) = [bound.names for bound in node.bounds]
+        source, tests = self._loop_parts(name, node.bounds[0], node.body)
+        return "" if tests else source
+
+    def _comprehension(self, node: Bind) -> str:
         """The inside of a set comprehension, or of a generator."""
         if node.op == "$SubsetOf":
             ((name,),) = [bound.names for bound in node.bounds]
-            return f"{local(name)} {self.loop(name, node.bounds[0], node.body)}"
-        return f"{self.python(node.body).within(_OR)} {self.loops(node.bounds)}"
+            return f"{local(name)} {self._loop(name, node.bounds[0], node.body)}"
+        return f"{self.python(node.body).within(_OR)} {self._loops(node.bounds)}"
 
-    def loops(self, bounds: Sequence[Bound]) -> str:
-        return " ".join(self.loop(name, bound) for bound in bounds for name in bound.names)
+    def _loops(self, bounds: Sequence[Bound]) -> str:
+        return " ".join(self._loop(name, bound) for bound in bounds for name in bound.names)
 
-    def loop(self, name: str, bound: Bound, condition: Expression | None = None) -> str:
-        """`for x in s if ...`; a filter over a filter becomes one."""
+    def _loop(self, name: str, bound: Bound, condition: Expression | None = None) -> str:
+        """`for x in s if ...`."""
+        source, tests = self._loop_parts(name, bound, condition)
+        return f"for {local(name)} in {source}{tests}"
+
+    def _loop_parts(self, name: str, bound: Bound, condition: Expression | None) -> tuple[str, str]:
+        """What a name ranges over, and the tests of a loop; a filter over a filter becomes one."""
         over = bound.over
         if over is None or bound.pattern:
             at = node_place(over)
-            raise self.refuse(Rule.VALUES, "a name is bound to a tuple or to anything", at)
-        if self.optional(over):
+            raise self._refuse(Rule.VALUES, "a name is bound to a tuple or to anything", at)
+        if self._optional(over):
             message = "a name ranges over an optional fact in a set"
-            raise self.refuse(Rule.OPTIONAL, message, over.at)
+            raise self._refuse(Rule.OPTIONAL, message, over.at)
         conditions = conjuncts(condition) if condition is not None else []
         while isinstance(over, Bind) and over.op == "$SubsetOf":
             ((inner,),) = [inner_bound.names for inner_bound in over.bounds]
@@ -368,17 +391,15 @@ class Values:
                 break
             renamed = substitute(over.body, {inner: Name(name, "local", over.at)})
             conditions = [*conjuncts(renamed), *conditions]
-            over = over.bounds[0].over
-            assert over is not None
-        source, conditions = self.looked_up(name, over, conditions)
-        parts = [self.condition(part, last=len(conditions) == 1) for part in conditions]
-        tests = f" if {' and '.join(parts)}" if parts else ""
-        return f"for {local(name)} in {source}{tests}"
+            over = over.bounds[0].over or over
+        source, conditions = self._looked_up(name, over, conditions)
+        parts = [self._condition(part, last=len(conditions) == 1) for part in conditions]
+        return source, f" if {' and '.join(parts)}" if parts else ""
 
-    def condition(self, node: Expression, *, last: bool) -> str:
-        return self.test(node).within(_OR if last else _NOT)
+    def _condition(self, node: Expression, *, last: bool) -> str:
+        return self._test(node).within(_OR if last else _NOT)
 
-    def looked_up(
+    def _looked_up(
         self, name: str, over: Expression, conditions: list[Expression]
     ) -> tuple[str, list[Expression]]:
         """Where a name ranges over a keyed fact and one condition gives the key: a lookup."""
@@ -391,9 +412,11 @@ class Values:
                     key = f"{snake(fact.key)}={self.text(wanted)}"
                     found = f"where(self.facts.{fact.attribute}, {key})"
                     return found, conditions[:place] + conditions[place + 1 :]
+        if isinstance(over, Bind) and over.op == "$SetOfAll":
+            return f"({self._comprehension(over)})", conditions
         return self.python(over).within(_OR), conditions
 
-    def quantified(self, node: Bind) -> Python:
+    def _quantified(self, node: Bind) -> Python:
         """Nested quantifiers of one kind become one `any` or `all`."""
         is_exists = node.op == "$BoundedExists"
         bounds: list[tuple[str, Bound]] = []
@@ -402,24 +425,55 @@ class Values:
             bounds += [(name, bound) for bound in body.bounds for name in bound.names]
             body = body.body
         over = bounds[0][1].over
-        if over is not None and (fact := self.optional(over)):
-            return self.optional_quantified(node, fact)
-        conditions, result = _split(body, is_exists=is_exists)
+        if over is not None and (fact := self._optional(over)):
+            return self._optional_quantified(node, fact)
+        if is_exists:
+            return self._some(bounds, conjuncts(body), node.at)
+        return self._every(bounds, body, node.at)
+
+    def _some(
+        self, bounds: Sequence[tuple[str, Bound]], parts: list[Expression], at: Place
+    ) -> Python:
+        """An `any`: what gives a key goes into the loop, the rest is asked."""
+        sources = []
+        for place, (name, bound) in enumerate(bounds):
+            later = {other for other, _ in bounds[place + 1 :]}
+            key = self._key_among(name, bound, [p for p in parts if not _mentions(p, later)])
+            parts = [part for part in parts if part is not key]
+            sources.append((name, *self._loop_parts(name, bound, key)))
+        if not parts and len(sources) == 1:
+            return Python(f"bool({sources[0][1]})")
+        loops = " ".join(f"for {local(name)} in {source}{tests}" for name, source, tests in sources)
+        if not parts:
+            return Python(f"any(True {loops})")
+        asked = self._junction(App("$ConjList", tuple(parts), at=at))
+        return Python(f"any({asked.within(_OR)} {loops})")
+
+    def _key_among(self, name: str, bound: Bound, parts: Sequence[Expression]) -> Expression | None:
+        """The condition by which a name that ranges over a keyed fact can be looked up."""
+        fact = self.role.fact(self.role.at_me(bound.over)) if bound.over is not None else None
+        if fact is None or not fact.key:
+            return None
+        return next((p for p in parts if _key_wanted(name, fact.key, p) is not None), None)
+
+    def _every(self, bounds: Sequence[tuple[str, Bound]], body: Expression, at: Place) -> Python:
+        """An `all`: the premises of an implication go into the loops, as early as they can."""
+        premises: list[Expression] = []
+        match body:
+            case App("=>", (premise, conclusion)):
+                premises, body = conjuncts(premise), conclusion
         loops = []
         for place, (name, bound) in enumerate(bounds):
             later = {other for other, _ in bounds[place + 1 :]}
-            ready = [c for c in conditions if not _mentions(c, later)]
-            conditions = [c for c in conditions if _mentions(c, later)]
-            condition = App("$ConjList", tuple(ready), at=node.at) if ready else None
-            loops.append(self.loop(name, bound, condition))
-        word = "any" if is_exists else "all"
-        inner = self.python(result) if result is not None else Python("True")
-        return Python(f"{word}({inner.within(_OR)} {' '.join(loops)})")
+            ready = tuple(p for p in premises if not _mentions(p, later))
+            premises = [p for p in premises if _mentions(p, later)]
+            loops.append(self._loop(name, bound, App("$ConjList", ready, at=at) if ready else None))
+        return Python(f"all({self.python(body).within(_OR)} {' '.join(loops)})")
 
-    def optional_quantified(self, node: Bind, fact: Fact) -> Python:
-        """`\\E t \\in ticket[n] : P(t)` of an optional fact, without a loop."""
+    def _optional_quantified(self, node: Bind, fact: Fact) -> Python:
+        """A quantifier over an optional fact, without a loop."""
         if len(node.bounds) != 1 or len(node.bounds[0].names) != 1:
-            raise self.refuse(Rule.OPTIONAL, "several names range over an optional fact", node.at)
+            raise self._refuse(Rule.OPTIONAL, "several names range over an optional fact", node.at)
         (name,) = node.bounds[0].names
         attribute = f"self.facts.{fact.attribute}"
         with self.naming({**self._locals, name: attribute}):
@@ -430,7 +484,7 @@ class Values:
 
     # --- Records ---
 
-    def record(self, node: App, pairs: Sequence[Expression]) -> Python:
+    def _record(self, node: App, pairs: Sequence[Expression]) -> Python:
         given = {}
         for pair in pairs:
             match pair:
@@ -439,14 +493,16 @@ class Values:
         found = self.records.get(frozenset(given), [])
         if len(found) != 1:
             names = ", ".join(record.alias for record in found) or "none"
-            message = f"a record [{', '.join(given)}] has the fields of one @typeAlias; here: {names}"
-            raise self.refuse(Rule.RECORDS, message, node.at)
+            message = (
+                f"a record [{', '.join(given)}] has the fields of one @typeAlias; here: {names}"
+            )
+            raise self._refuse(Rule.RECORDS, message, node.at)
         (record,) = found
         self.imported.add(record.name)
         fields = [f"{snake(f.name)}={self.text(given[f.name])}" for f in record.fields]
         return Python(f"{record.name}({', '.join(fields)})")
 
-    def replaced(self, record: Expression, changes: Sequence[Expression]) -> Python:
+    def _replaced(self, record: Expression, changes: Sequence[Expression]) -> Python:
         parts = []
         for change in changes:
             match change:
@@ -455,78 +511,81 @@ class Values:
                     parts.append(f"{snake(field)}={self.text(substitute(new, {'@': old}))}")
                 case _:
                     message = "EXCEPT changes fields of a record, one path each"
-                    raise self.refuse(Rule.RECORDS, message, change.at, '[s EXCEPT !.state = "lost"]')
+                    raise self._refuse(
+                        Rule.RECORDS, message, change.at, '[s EXCEPT !.state = "lost"]'
+                    )
         self.imported.add("replace")
         return Python(f"replace({self.text(record)}, {', '.join(parts)})")
 
     # --- Defined operators ---
 
-    def call(self, node: App) -> Python:
+    def _call(self, node: App) -> Python:
         operator = self.spec.operators[node.uid]
         if accessed_tag(operator):
-            return self.told(node, operator)
+            return self._told(node, operator)
         if tag := constructed_tag(operator):
-            return self.made(node, tag, operator)
+            return self._made(node, tag, operator)
         if operator.at.module == "Numbers":
-            return self.number(node, operator)
+            return self._number(node, operator)
         if self.role.is_reading(node):
-            return self.reading(node, operator)
+            return self._reading(node, operator)
         if not operator.params and not operator.recursive:
             return self.python(operator.body)
         message = f"{operator.name} is applied to something else than the role's node first"
-        raise self.refuse(Rule.OPERATORS, message, node.at)
+        raise self._refuse(Rule.OPERATORS, message, node.at)
 
-    def told(self, node: App, operator: Operator) -> Python:
+    def _told(self, node: App, operator: Operator) -> Python:
         """The payload of what was told: `AsConnected(inbox[n])`."""
         if self.role.at_me(node.args[0]) != self.role.inbox:
             message = f"{operator.name} is applied to something else than the inbox"
-            raise self.refuse(Rule.READING, message, node.at)
+            raise self._refuse(Rule.READING, message, node.at)
         if accessed_tag(operator) not in self.role.inputs:
             message = f"{operator.name} reads what the inbox never holds"
-            raise self.refuse(Rule.READING, message, node.at)
+            raise self._refuse(Rule.READING, message, node.at)
         return Python("told")
 
-    def made(self, node: App, tag: str, operator: Operator) -> Python:
+    def _made(self, node: App, tag: str, operator: Operator) -> Python:
         if tag not in self.role.requests:
             message = f"{operator.name} makes a message where a role makes requests only"
-            raise self.refuse(Rule.REQUESTS, message, node.at)
+            raise self._refuse(Rule.REQUESTS, message, node.at)
         self.imported.add(tag)
         args = [self.text(arg) for arg in node.args]
-        if len(args) > 1:
+        is_flag = any(isinstance(arg, Lit) and isinstance(arg.value, bool) for arg in node.args)
+        if len(args) > 1 or is_flag:
             fields = self.role.requests[tag].fields
             args = [f"{snake(f.name)}={arg}" for f, arg in zip(fields, args, strict=True)]
         return Python(f"{tag}({', '.join(args)})")
 
-    def number(self, node: App, operator: Operator) -> Python:
+    def _number(self, node: App, operator: Operator) -> Python:
         """Min, Max and The of module Numbers, which mean the same as Python's."""
         if operator.name not in ("Min", "Max", "The"):
             message = f"{operator.name} is not among the operators of Numbers that can be derived"
-            raise self.refuse(Rule.VALUES, message, node.at, "Min, Max, The")
+            raise self._refuse(Rule.VALUES, message, node.at, "Min, Max, The")
         (of,) = node.args
-        if operator.name == "The" and (fact := self.optional(of)):
+        if operator.name == "The" and (fact := self._optional(of)):
             self.imported.add("the")
             return Python(f"the(self.facts.{fact.attribute})")
         word = {"Min": "min", "Max": "max", "The": "only"}[operator.name]
         if word == "only":
             self.imported.add(word)
         if isinstance(of, Bind) and of.op in ("$SubsetOf", "$SetOfAll"):
-            return Python(f"{word}({self.comprehension(of)})")
+            return Python(f"{word}({self._comprehension(of)})")
         return Python(f"{word}({self.text(of)})")
 
-    def reading(self, node: App, operator: Operator) -> Python:
+    def _reading(self, node: App, operator: Operator) -> Python:
         if operator.recursive:
             message = f"{operator.name} is recursive"
-            raise self.refuse(Rule.OPERATORS, message, node.at, r"\A, \E, { x \in S : ... }")
+            raise self._refuse(Rule.OPERATORS, message, node.at, r"\A, \E, { x \in S : ... }")
         told = ["told"] if self.role.tags_read(operator.body) else []
         args = [self.text(arg) for arg in node.args[1:]]
         return Python(f"self.{snake(operator.name)}({', '.join(told + args)})")
 
 
-def _literal(value: int | str | bool) -> str:
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+def _literal(node: Lit) -> str:
+    if isinstance(node.value, str):
+        escaped = node.value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-    return repr(value)
+    return repr(node.value)
 
 
 def _spoken(op: str) -> str:
@@ -559,17 +618,6 @@ def _binds(node: Expression, name: str) -> bool:
 
 def _mentions(node: Expression, names: set[str]) -> bool:
     return any(isinstance(part, Name) and part.name in names for part in walk(node))
-
-
-def _split(body: Expression, *, is_exists: bool) -> tuple[list[Expression], Expression | None]:
-    """What of a quantifier's body are conditions of the loop, and what is left to ask."""
-    if is_exists:
-        *conditions, last = conjuncts(body)
-        return conditions, last
-    match body:
-        case App("=>", (premise, conclusion)):
-            return conjuncts(premise), conclusion
-    return [], body
 
 
 def _key_wanted(name: str, key: str, condition: Expression) -> Expression | None:

@@ -11,6 +11,7 @@ import keyword
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keepstep.core import ids
 from keepstep.derive.ast import App, Lit, Name, Operator, Place
 from keepstep.derive.comments import module_essay
 from keepstep.derive.names import camel, snake
@@ -39,6 +40,7 @@ __all__ = [
     "accessed_tag",
     "const_types",
     "constructed_tag",
+    "identity_name",
     "plan_vocabularies",
     "read_type",
     "types_below",
@@ -288,3 +290,9 @@ class _Planner:
 def const_types(type_: Type) -> set[str]:
     """Names of the uninterpreted types in a type."""
     return {part.name for part in types_below(type_) if isinstance(part, ConstType)}
+
+
+def identity_name(name: str) -> str:
+    """The Python name of an uninterpreted type: `NodeId` for NODE, `Duty` for DUTY."""
+    plain = "".join(part.capitalize() for part in name.split("_"))
+    return plain if hasattr(ids, plain) else f"{plain}Id"

@@ -16,7 +16,17 @@ from typing import Any
 
 from keepstep.core.machine import Input
 
-__all__ = ["Answer", "Arrival", "Inbox", "Lane", "LinkDown", "LinkEnded", "LinkUp", "Notice", "Order"]
+__all__ = [
+    "Answer",
+    "Arrival",
+    "Inbox",
+    "Lane",
+    "LinkDown",
+    "LinkEnded",
+    "LinkUp",
+    "Notice",
+    "Order",
+]
 
 
 class Lane(StrEnum):

@@ -7,6 +7,7 @@ sorted by `verdict`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +21,17 @@ from kazoo.exceptions import (
     ConnectionClosedError,
     ConnectionLoss,
     DataInconsistency,
+    KazooException,
     NodeExistsError,
     NoNodeError,
     OperationTimeoutError,
+    RequestTimeoutError,
     RolledBackError,
     RuntimeInconsistency,
     SessionExpiredError,
+    SessionMovedError,
     SystemZookeeperError,
+    ThrottledOpError,
     ZookeeperError,
 )
 from kazoo.protocol.states import EventType, WatchedEvent
@@ -44,7 +49,6 @@ from keepstep.znodes.epoch import (
     decode_epoch,
     encode_epoch,
     epoch_path,
-    incarnation_name,
     read_incarnation,
 )
 from keepstep.znodes.latch import (
@@ -73,15 +77,22 @@ class Verdict(StrEnum):
 
 
 _UNKNOWN = (ConnectionLoss, ConnectionClosedError, SessionExpiredError, AuthFailedError)
-_TROUBLE = (OperationTimeoutError, DataInconsistency, RuntimeInconsistency, SystemZookeeperError)
-_SESSION_MOVED = -118
+_TROUBLE = (
+    DataInconsistency,
+    OperationTimeoutError,
+    RequestTimeoutError,
+    RuntimeInconsistency,
+    SessionMovedError,
+    SystemZookeeperError,
+    ThrottledOpError,
+)
 
 
 def verdict(error: BaseException) -> Verdict:
     """Sort an error that a call failed with."""
     if isinstance(error, _UNKNOWN):
         return Verdict.UNKNOWN
-    if isinstance(error, _TROUBLE) or getattr(error, "code", None) == _SESSION_MOVED:
+    if isinstance(error, _TROUBLE):
         return Verdict.CUT
     if isinstance(error, ZookeeperError | RemoteViolation | InternalError):
         return Verdict.FATAL
@@ -113,9 +124,7 @@ Serving = Generator[Call, Any, Served]
 def _first_failure(results: Sequence[Any]) -> tuple[int, BaseException] | None:
     """Which operation of a multi failed, and why; kazoo raises nothing by itself."""
     failures = [
-        (index, result)
-        for index, result in enumerate(results)
-        if isinstance(result, BaseException)
+        (index, result) for index, result in enumerate(results) if isinstance(result, BaseException)
     ]
     if not failures:
         return None
@@ -134,15 +143,13 @@ class ElectionService:
         draw: Returns a random number of 128 bits, for the name of an incarnation.
     """
 
-    def __init__(
-        self, settings: ElectionSettings, node: NodeId, draw: Callable[[], int]
-    ) -> None:
+    def __init__(self, settings: ElectionSettings, node: NodeId, draw: Callable[[], int]) -> None:
         self._settings = settings
         self._node = node
         self._draw = draw
         self._acl = None if settings.acl is None else list(settings.acl)
 
-    def serve(
+    def serve(  # noqa: C901 - one line for each request of the vocabulary
         self,
         request: Request,
         notify: Callable[[Input], None],
@@ -211,9 +218,12 @@ class ElectionService:
         )
 
     def _ensure(self, path: str) -> Generator[Call, Any, None]:
-        try:
-            yield lambda zk: zk.ensure_path_async(path, acl=self._acl)
-        except NodeExistsError:
+        while True:
+            try:
+                yield lambda zk: zk.ensure_path_async(path, acl=self._acl)
+            except NoNodeError:
+                # Somebody deletes what we have just created; containers end like that.
+                continue
             return
 
     def _create_parent(self) -> Serving:
@@ -266,7 +276,9 @@ class ElectionService:
         except NoNodeError:
             return Served(vocabulary.EpochMissing())
         incarnations = [
-            incarnation for incarnation in map(read_incarnation, children) if incarnation is not None
+            incarnation
+            for incarnation in map(read_incarnation, children)
+            if incarnation is not None
         ]
         if len(incarnations) != 1:
             # Parent and child are made in one transaction, so somebody else was here. To
@@ -375,6 +387,33 @@ class ElectionService:
             case Check(path, version):
                 transaction.check(path, version)
 
-    def describe(self, fence: Fence) -> str:
-        """The incarnation of a fence, as its znode is called."""
-        return incarnation_name(fence.incarnation)
+    def withdraw(self, zk: KazooClient, timeout: float) -> bool:
+        """Delete all tickets of this contender, whichever session they belong to.
+
+        For a role that has ended while its client lives on. Waits for each answer.
+
+        Args:
+            zk: The client.
+            timeout: Seconds to wait for each answer at most.
+
+        Returns:
+            Whether the server has confirmed that none is left.
+        """
+        path = self._settings.path
+        try:
+            zk.sync_async(path).get(timeout=timeout)
+            for child in zk.get_children_async(path).get(timeout=timeout):
+                ticket = read_ticket(child)
+                if ticket is not None and ticket.node == self._node:
+                    self._delete_now(zk, child_path(path, child), timeout)
+        except NoNodeError:
+            return True
+        except (KazooException, zk.handler.timeout_exception) as error:
+            _LOG.info("the tickets in %s are not deleted yet: %r", path, error)
+            return False
+        return True
+
+    @staticmethod
+    def _delete_now(zk: KazooClient, path: str, timeout: float) -> None:
+        with contextlib.suppress(NoNodeError):
+            zk.delete_async(path).get(timeout=timeout)

@@ -18,6 +18,7 @@ from keepstep.testing.observer import (
     Change,
     Observer,
     Transaction,
+    TransactionLog,
     Znode,
     read_transactions,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "SetData",
     "Traffic",
     "Transaction",
+    "TransactionLog",
     "WireClient",
     "Znode",
     "ZooKeeperEnsemble",

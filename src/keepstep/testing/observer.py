@@ -26,11 +26,12 @@ from keepstep.testing.wire import (
     WireClient,
 )
 
-__all__ = ["Change", "Observer", "Transaction", "Znode", "read_transactions"]
+__all__ = ["Change", "Observer", "Transaction", "TransactionLog", "Znode", "read_transactions"]
 
 _FILE_HEADER = struct.Struct("!4siq")
 _ENTRY_HEADER = struct.Struct("!qi")
 _END_OF_ENTRY = b"B"
+_LOG_VERSION = 2
 _CREATES = {Opcode.CREATE, Opcode.CREATE2, Opcode.CREATE_CONTAINER, Opcode.CREATE_TTL}
 
 
@@ -201,36 +202,77 @@ def read_transactions(directory: Path, after: int = -1) -> list[Transaction]:
     Raises:
         RemoteViolation: A file is no transaction log, or an entry is damaged.
     """
-    logs = sorted(directory.glob("log.*"), key=lambda log: int(log.suffix[1:], 16))
-    # A log's name is its first zxid: of those that begin up to `after`, only the last counts.
-    begun = [log for log in logs if int(log.suffix[1:], 16) <= after]
-    needed = logs[max(0, len(begun) - 1) :]
-    found = {entry.zxid: entry for log in needed for entry in _entries(log) if entry.zxid > after}
-    return [found[zxid] for zxid in sorted(found)]
+    return [entry for entry in TransactionLog(directory).read() if entry.zxid > after]
 
 
-def _entries(log: Path) -> Iterator[Transaction]:
-    content = log.read_bytes()
-    if len(content) < _FILE_HEADER.size:
-        return
-    magic, version, _ = _FILE_HEADER.unpack_from(content)
-    if magic == b"\0\0\0\0":
-        return
-    if magic != b"ZKLG" or version != 2:
-        raise RemoteViolation(f"{log} is no transaction log that is understood here")
-    offset = _FILE_HEADER.size
-    while offset + _ENTRY_HEADER.size <= len(content):
-        checksum, length = _ENTRY_HEADER.unpack_from(content, offset)
-        begin = offset + _ENTRY_HEADER.size
-        end = begin + length
-        # The file is padded with zeros; an entry that is still being written lacks its end mark.
-        if length <= 0 or content[end : end + 1] != _END_OF_ENTRY:
-            return
-        entry = content[begin:end]
-        if zlib.adler32(entry) != checksum:
-            raise RemoteViolation(f"{log}: the entry at byte {offset} is damaged")
-        yield _transaction(entry)
-        offset = end + 1
+class TransactionLog:
+    """A server's transaction logs, read on from where reading stopped.
+
+    Args:
+        directory: `ZooKeeperServer.data_directory`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file: Path | None = None
+        self._offset = 0
+        self._newest = -1
+
+    def begin_anew(self) -> None:
+        """Forget what was read: the server's data was removed."""
+        self._file, self._offset, self._newest = None, 0, -1
+
+    @property
+    def newest(self) -> int:
+        """The newest zxid that was read; -1 if none was."""
+        return self._newest
+
+    def read(self) -> list[Transaction]:
+        """The transactions that were logged since the last call, in order of zxid.
+
+        Raises:
+            RemoteViolation: A file is no transaction log, or an entry is damaged.
+        """
+        logs = sorted(self._directory.glob("log.*"), key=lambda log: int(log.suffix[1:], 16))
+        if self._file in logs:
+            logs = logs[logs.index(self._file) :]
+        found = []
+        for log in logs:
+            if log != self._file:
+                self._file, self._offset = log, 0
+            for entry in self._entries(log):
+                # After a restart the server may log a transaction of the last file again.
+                if entry.zxid > self._newest:
+                    self._newest = entry.zxid
+                    found.append(entry)
+        return found
+
+    def _entries(self, log: Path) -> Iterator[Transaction]:
+        with log.open("rb") as file:
+            if self._offset == 0:
+                header = file.read(_FILE_HEADER.size)
+                if len(header) < _FILE_HEADER.size or header.startswith(b"\0"):
+                    return
+                magic, version, _ = _FILE_HEADER.unpack(header)
+                if magic != b"ZKLG" or version != _LOG_VERSION:
+                    raise RemoteViolation(f"{log} is no transaction log that is understood here")
+                self._offset = _FILE_HEADER.size
+            file.seek(self._offset)
+            content = file.read()
+        start, offset = self._offset, 0
+        while offset + _ENTRY_HEADER.size <= len(content):
+            checksum, length = _ENTRY_HEADER.unpack_from(content, offset)
+            begin = offset + _ENTRY_HEADER.size
+            end = begin + length
+            # The file is padded with zeros; an entry that is being written lacks its end mark.
+            if length <= 0 or content[end : end + 1] != _END_OF_ENTRY:
+                return
+            entry = content[begin:end]
+            if zlib.adler32(entry) != checksum:
+                raise RemoteViolation(f"{log}: the entry at byte {start + offset} is damaged")
+            offset = end + 1
+            self._offset = start + offset
+            yield _transaction(entry)
 
 
 def _transaction(entry: bytes) -> Transaction:

@@ -21,7 +21,7 @@ from pathlib import Path
 from keepstep.errors import ToolFailed
 from keepstep.tla.values import parse_value, render
 
-__all__ = ["Encode", "Graph", "plain_label", "read_graph"]
+__all__ = ["Encode", "Graph", "plain_label", "printed_order", "read_graph"]
 
 Encode = Callable[[str, str], tuple[int, ...]]
 """Gives the numbers of a variable's value: from the variable's name and the printed value."""
@@ -38,7 +38,7 @@ class Graph:
     """A labelled graph.
 
     Attributes:
-        states: Each state as the numbers of its variables, in the order of their names.
+        states: Each state as the numbers of its variables, in the order of `printed_order`.
         initial: The numbers of the initial states.
         labels: The distinct labels, as printed.
         first_edge: Where the edges of a state begin in the two arrays below; one more at the end.
@@ -106,6 +106,30 @@ class _Labels(dict[bytes, int]):
         return number
 
 
+def _texts(rest: bytes, end: int) -> list[bytes]:
+    """The printed variables of a node, from what follows the mark of its label."""
+    text = rest[: end if end >= 0 else rest.rfind(b'"')].removeprefix(rb"/\\ ")
+    return text.removesuffix(rb"\n").split(_BETWEEN)
+
+
+def printed_order(path: Path) -> list[str]:
+    """The variables in the order in which a dump prints them, which is TLC's own.
+
+    Raises:
+        ToolFailed: The file has no state.
+    """
+    try:
+        with path.open("rb") as lines:
+            for line in lines:
+                head, mark, rest = line.partition(_LABEL)
+                if mark and head.lstrip(b"-").isdigit():
+                    texts = _texts(rest, rest.find(_TOOLTIP))
+                    return [text.partition(b" = ")[0].decode().strip() for text in texts]
+    except OSError as error:
+        raise ToolFailed(f"cannot read {path}: {error.strerror}") from None
+    raise ToolFailed(f"{path} is no graph of TLC")
+
+
 def read_graph(path: Path, encode: Encode) -> Graph:
     """Read a dump.
 
@@ -147,9 +171,7 @@ def read_graph(path: Path, encode: Encode) -> Graph:
                 states.append(None)
             if states[place] is None:
                 end = rest.find(_TOOLTIP)
-                text = rest[: end if end >= 0 else rest.rfind(b'"')].removeprefix(rb"/\\ ")
-                texts = text.removesuffix(rb"\n").split(_BETWEEN)
-                states[place] = tuple(chain.from_iterable(map(number_of, texts)))
+                states[place] = tuple(chain.from_iterable(map(number_of, _texts(rest, end))))
                 if b"style = filled" in rest[max(end, 0) :]:
                     graph.initial.append(place)
     complete = [state for state in states if state is not None]

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keepstep.errors import InvalidModel
 from keepstep.tla.values import Fn, ModelValue
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["from_itf", "read_itf", "to_itf", "write_itf"]
 
@@ -85,7 +87,11 @@ def read_itf(path: Path) -> list[dict[str, Any]]:
         constants = set(found.get("params", ()))
         states = found["states"]
         return [
-            {name: from_itf(state[name]) for name in names if name in state and name not in constants}
+            {
+                name: from_itf(state[name])
+                for name in names
+                if name in state and name not in constants
+            }
             for state in states
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:

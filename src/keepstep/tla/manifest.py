@@ -7,9 +7,10 @@ the key and what is allowed there.
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import re
 import tomllib
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - msgspec reads annotations
 from typing import Any, Literal, NoReturn
 
 import msgspec
@@ -19,12 +20,16 @@ from keepstep.tla.mutation import mutate_text
 from keepstep.tla.sources import (
     Closure,
     Project,
+    blank_comments,
     declared_constants,
     defined_operators,
     needed_modules,
 )
 
-__all__ = ["Inductive", "Manifest", "Model", "Mutation", "load_manifest"]
+__all__ = ["Inductive", "Manifest", "Model", "Mutation", "Role", "load_manifest"]
+
+APALACHE_MEMORY_MB = 4096
+"""What Apalache may hold by default: the solver's memory is not the JVM's."""
 
 Value = bool | int | str | list[Any]
 
@@ -60,9 +65,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: str
     spec: str
     checker: Literal["tlc", "apalache"]
-    mode: Literal[
-        "safety", "liveness", "example", "graph", "typecheck", "bounded", "inductive"
-    ]
+    mode: Literal["safety", "liveness", "example", "graph", "typecheck", "bounded", "inductive"]
     expected: str
     protocol: str = ""
     lane: Literal["quick", "full"] = "quick"
@@ -111,17 +114,37 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return found
 
 
+class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A role module, and the Python module that is derived from it.
+
+    Attributes:
+        spec: The role module, relative to the project.
+        machine: The Python module: a dotted name, or a file of the project.
+        equivalent: The list of mutants of the class that change nothing, or "".
+        constants: The role module's constants in the role table.
+        domains: What a type, a field or a fact ranges over in the role table.
+    """
+
+    spec: str
+    machine: str
+    equivalent: str = ""
+    constants: dict[str, Value] = {}
+    domains: dict[str, list[Any] | str] = {}
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """All models of a project, in the order in which the manifest has them.
 
     Attributes:
         path: The file.
         models: The models.
+        roles: What is derived.
         tables: For each model its table as it stands in the file, with the defaults.
     """
 
     path: Path
     models: list[Model]
+    roles: list[Role]
     tables: dict[str, dict[str, Any]]
 
     def pick(self, names: list[str], lane: str) -> list[Model]:
@@ -134,8 +157,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not names:
             return [model for model in self.models if lane == "full" or model.lane == "quick"]
-        import fnmatch
-
         chosen: set[str] = set()
         for name in names:
             fitting = [model.name for model in self.models if fnmatch.fnmatchcase(model.name, name)]
@@ -147,7 +168,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return [model for model in self.models if model.name in chosen]
 
 
-_TOP_KEYS = {"defaults", "model"}
+_TOP_KEYS = {"defaults", "model", "mutants", "role"}
+_MUTANT_KEYS = {"bug", "edits", "why"}
 _DEFAULT_KEYS = {"tlc", "apalache"}
 _TLC_MODES = {"safety", "liveness", "example", "graph"}
 _TLC_ONLY = {
@@ -182,18 +204,76 @@ def load_manifest(project: Project) -> Manifest:
     tables = found.get("model", [])
     if not isinstance(tables, list) or not tables:
         raise InvalidModel(f"{shown}: has no [[model]]")
+    mutants = _load_mutants(found.get("mutants", []), project, shown)
     models: list[Model] = []
     kept: dict[str, dict[str, Any]] = {}
     for number, table in enumerate(tables, start=1):
         place = f"{shown}: model {table.get('name', f'number {number}')!r}"
-        merged = {**defaults.get(str(table.get("checker")), {}), **table}
+        merged = {**defaults.get(str(table.get("checker")), {}), **_mutated(table, mutants, place)}
+        if table.get("checker") == "apalache":
+            merged.setdefault("memory_mb", APALACHE_MEMORY_MB)
         model = _convert(merged, place)
-        _check(model, table, project, place)
+        _check(model, _mutated(table, mutants, place), project, place)
         if model.name in kept:
             raise InvalidModel(f"{place}: the name is used twice")
         models.append(model)
         kept[model.name] = merged
-    return Manifest(path=path, models=models, tables=kept)
+    roles = [
+        _role(table, project, f"{shown}: role number {number}")
+        for number, table in enumerate(found.get("role", []), start=1)
+    ]
+    return Manifest(path=path, models=models, roles=roles, tables=kept)
+
+
+def _load_mutants(files: Any, project: Project, shown: str) -> dict[str, dict[str, Any]]:
+    """The mutants of the files named, each a table of edits, and why it is a mistake."""
+    mutants: dict[str, dict[str, Any]] = {}
+    if not isinstance(files, list):
+        raise InvalidModel(f"{shown}: key 'mutants': expected a list of files")
+    for file in files:
+        try:
+            found = tomllib.loads((project.root / str(file)).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InvalidModel(f"{shown}: key 'mutants': {file}: {error}") from None
+        for name, table in found.items():
+            place = f"{file}: mutant {name!r}"
+            if not isinstance(table, dict) or not table.get("edits"):
+                raise InvalidModel(f"{place}: expected a table with edits")
+            _refuse_unknown(table, _MUTANT_KEYS, place)
+            if name in mutants:
+                raise InvalidModel(f"{place}: the name is used twice")
+            mutants[name] = table
+    return mutants
+
+
+def _mutated(
+    table: dict[str, Any], mutants: dict[str, dict[str, Any]], place: str
+) -> dict[str, Any]:
+    """A model's table with the edits of the mutant that it names, if it names one."""
+    name = table.get("mutant")
+    if name is None:
+        return table
+    if name not in mutants:
+        near = difflib.get_close_matches(str(name), mutants, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InvalidModel(f"{place}: key 'mutant': there is no mutant {name!r}{hint}")
+    if "mutation" in table:
+        raise InvalidModel(f"{place}: has both a mutant and a mutation")
+    mutant = mutants[name]
+    rest = {key: value for key, value in table.items() if key != "mutant"}
+    known = {key: mutant[key] for key in ("bug", "why") if key in mutant}
+    return {**known, **rest, "mutation": mutant["edits"]}
+
+
+def _role(table: dict[str, Any], project: Project, place: str) -> Role:
+    _refuse_unknown(table, set(Role.__struct_fields__), place)
+    try:
+        role = msgspec.convert(table, Role)
+    except msgspec.ValidationError as error:
+        raise InvalidModel(f"{place}: {_explain(str(error))}") from None
+    if not (project.root / role.spec).is_file():
+        raise InvalidModel(f"{place}: key 'spec': there is no file {role.spec}")
+    return role
 
 
 def _refuse_unknown(table: dict[str, Any], allowed: set[str], place: str) -> None:
@@ -220,7 +300,7 @@ def _convert(table: dict[str, Any], place: str) -> Model:
 
 
 def _explain(message: str) -> str:
-    found = re.fullmatch(r"(.*?)(?: - at `\$(?:\.(.*))?`)?", message, re.S)
+    found = re.fullmatch(r"(.*?)(?: - at `\$(?:\.(.*))?`)?", message, re.DOTALL)
     if found is None or not found[2]:
         return message[:1].lower() + message[1:]
     return f"key {found[2]!r}: {found[1][:1].lower() + found[1][1:]}"
@@ -235,7 +315,7 @@ def _check(model: Model, table: dict[str, Any], project: Project, place: str) ->
     _check_expectation(model, refuse)
     wrong_tool = (_APALACHE_ONLY if model.checker == "tlc" else _TLC_ONLY) & set(table)
     if wrong_tool:
-        refuse(f"key {sorted(wrong_tool)[0]!r} is not for checker = {model.checker!r}")
+        refuse(f"key {min(wrong_tool)!r} is not for checker = {model.checker!r}")
     if (model.mode in _TLC_MODES) != (model.checker == "tlc"):
         refuse(f"mode = {model.mode!r} is not for checker = {model.checker!r}")
     if model.mode == "inductive" and model.inductive is None:
@@ -358,7 +438,5 @@ _NAMED = re.compile(r"==\s*INSTANCE\s+(\w+)")
 
 
 def _visible(text: str) -> list[str]:
-    from keepstep.tla.sources import blank_comments
-
     hidden = set(_NAMED.findall(blank_comments(text)))
     return [name for name in needed_modules(text) if name not in hidden]

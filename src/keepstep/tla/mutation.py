@@ -16,7 +16,7 @@ __all__ = ["mutate_text", "span_of_operator"]
 _TOP = re.compile(
     r"^(?:LOCAL\s+)?(?:[A-Za-z_]\w*\s*(?:\([^\n]*?\))?\s*==(?!=)|VARIABLES?\b|CONSTANTS?\b|ASSUME\b"
     r"|THEOREM\b|INSTANCE\b|RECURSIVE\b|-{4,}|={4,})",
-    re.M,
+    re.MULTILINE,
 )
 
 
@@ -26,7 +26,9 @@ def span_of_operator(text: str, operator: str) -> tuple[int, int] | None:
     Definitions begin in the first column, as the house style has them.
     """
     code = blank_comments(text)
-    head = re.compile(rf"^(?:LOCAL\s+)?{re.escape(operator)}\s*(?:\([^\n]*?\))?\s*==(?!=)", re.M)
+    head = re.compile(
+        rf"^(?:LOCAL\s+)?{re.escape(operator)}\s*(?:\([^\n]*?\))?\s*==(?!=)", re.MULTILINE
+    )
     found = head.search(code)
     if found is None:
         return None

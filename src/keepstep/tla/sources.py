@@ -8,12 +8,15 @@ and its folders; shims of modules that a checker brings along only where they ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keepstep.errors import InvalidModel, InvalidSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "BUNDLED",
@@ -32,8 +35,11 @@ MANIFEST = "models/manifest.toml"
 SHIMS = "models/shims"
 
 BUNDLED = frozenset(
-    "Apalache Bags FiniteSets Integers Json Naturals RealTime Reals Sequences Toolbox TLC TLCExt "
-    "Randomization Variants Option Folds Functions FiniteSetsExt SequencesExt".split()
+    [
+        *("Apalache", "Bags", "FiniteSets", "FiniteSetsExt", "Folds", "Functions", "Integers"),
+        *("Json", "Naturals", "Option", "Randomization", "RealTime", "Reals", "Sequences"),
+        *("SequencesExt", "TLC", "TLCExt", "Toolbox", "Variants"),
+    ]
 )
 """Modules that a checker may bring along; one that the project has too is the project's."""
 
@@ -105,7 +111,8 @@ class Project:
 
     def relative(self, path: Path) -> str:
         """A path as it is written in the manifest, the lock and messages."""
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        inside = path.is_relative_to(self.root)
+        return path.relative_to(self.root).as_posix() if inside else str(path)
 
     @cached_property
     def _folders(self) -> tuple[Path, ...]:
@@ -192,17 +199,17 @@ def blank_comments(text: str) -> str:
     depth = 0
     place = 0
     for found in _COMMENT.finditer(text):
-        token = found[0]
+        mark = found[0]
         between = text[place : found.start()]
         parts.append(_blank(between) if depth else between)
         place = found.end()
-        if token == "(*":
+        if mark == "(*":
             depth += 1
-        if depth or token.startswith("\\*"):
-            parts.append(_blank(token))
+        if depth or mark.startswith("\\*"):
+            parts.append(_blank(mark))
         else:
-            parts.append(token)
-        if token == "*)" and depth:
+            parts.append(mark)
+        if mark == "*)" and depth:
             depth -= 1
     rest = text[place:]
     parts.append(_blank(rest) if depth else rest)
@@ -229,13 +236,16 @@ def _needed(code: str) -> Iterator[str]:
         yield found[1]
 
 
-_OPERATOR = re.compile(r"^\s*(?:LOCAL\s+)?([A-Za-z_]\w*)\s*(?:\([^()]*(?:\([^()]*\)[^()]*)*\))?\s*==(?!=)", re.M)
+_OPERATOR = re.compile(
+    r"^\s*(?:LOCAL\s+)?([A-Za-z_]\w*)\s*(?:\([^()]*(?:\([^()]*\)[^()]*)*\))?\s*==(?!=)",
+    re.MULTILINE,
+)
 _DECLARATION_END = (
     r"(?=^\s*(?:LOCAL\s|VARIABLES?\b|CONSTANTS?\b|ASSUME\b|AXIOM\b|THEOREM\b|INSTANCE\b|RECURSIVE\b"
     r"|[A-Za-z_]\w*\s*(?:\([^()]*\)|\[[^\]]*\])?\s*==|-{4,}|={4,})|\Z)"
 )
-_CONSTANTS = re.compile(rf"^\s*CONSTANTS?\b(.*?){_DECLARATION_END}", re.M | re.S)
-_VARIABLES = re.compile(rf"^\s*VARIABLES?\b(.*?){_DECLARATION_END}", re.M | re.S)
+_CONSTANTS = re.compile(rf"^\s*CONSTANTS?\b(.*?){_DECLARATION_END}", re.MULTILINE | re.DOTALL)
+_VARIABLES = re.compile(rf"^\s*VARIABLES?\b(.*?){_DECLARATION_END}", re.MULTILINE | re.DOTALL)
 
 
 def defined_operators(text: str) -> frozenset[str]:

@@ -50,7 +50,7 @@ class Fn(dict[Any, Any]):
 
     __setitem__ = __delitem__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
-    __ior__ = _refuse  # type: ignore[assignment]
+    __ior__ = _refuse
 
     def __reduce__(self) -> tuple[type[Fn], tuple[dict[Any, Any]]]:
         return Fn, (dict(self),)
@@ -153,7 +153,7 @@ class _Reader:
         if head[0].isalnum() or head[0] == "_":
             return ModelValue(head)
         self.at -= 1
-        self.fail(head)
+        return self.fail(head)
 
     def record(self) -> Fn:
         items: dict[Any, Any] = {}
@@ -250,4 +250,6 @@ def _render_function(value: Mapping[Any, Any]) -> str:
 
 def _natural(text: str) -> list[tuple[int, int | str]]:
     """Sort `n2` before `n10`."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", text) if part]
+    return [
+        (0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", text) if part
+    ]

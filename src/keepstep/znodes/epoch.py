@@ -79,7 +79,7 @@ def decode_epoch(data: bytes) -> EpochData:
     quoted = repr(data[:_QUOTED])
     try:
         read = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RemoteViolation(f"the epoch znode holds {quoted}, which is no JSON") from None
     if not isinstance(read, dict):
         raise RemoteViolation(f"the epoch znode holds {quoted}, not an object")

@@ -87,7 +87,9 @@ def encode_participant(identity: object) -> bytes:
         LocalViolation: It is no text, empty, or longer than 4096 bytes.
     """
     if not isinstance(identity, str) or not identity:
-        raise LocalViolation(f"identity must be a text such as 'http://host:8090', not {identity!r}")
+        raise LocalViolation(
+            f"identity must be a text such as 'http://host:8090', not {identity!r}"
+        )
     try:
         data = identity.encode()
     except UnicodeEncodeError:

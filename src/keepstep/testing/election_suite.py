@@ -1,0 +1,337 @@
+"""The election suite: Hypothesis breaks elections on a real server, and shrinks what fails.
+
+`run_campaign` first plays the scenarios, then leaves the choice of steps to Hypothesis. Its
+result is red if a promise was broken, and inconclusive if something that should have been seen
+was not: a kind of fault that never hit a leader in office, a transition that was never taken.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+from hypothesis import strategies as some
+from hypothesis.errors import Flaky
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
+
+from keepstep.errors import LocalViolation
+from keepstep.roles.contender import Contender
+from keepstep.shell.contender_shell import ContenderShell
+from keepstep.shell.inbox import Lane
+from keepstep.testing.coverage import Coverage
+from keepstep.testing.election_ledger import PromiseBroken
+from keepstep.testing.election_world import MOST_SHELLS, Arena, ElectionWorld, Step
+from keepstep.testing.scenarios import scenarios
+
+__all__ = [
+    "CampaignResult",
+    "ElectionSuite",
+    "Failure",
+    "SavedRun",
+    "replay",
+    "run_campaign",
+]
+
+STEPS_OF_AN_EXAMPLE = 12
+
+_WHO = ["leader", "leader", "leader", "next", *range(MOST_SHELLS)]
+_ARGUMENTS: dict[str, Sequence[int | str]] = {
+    "who": _WHO,
+    "state": [str(state.id) for state in Contender.states],
+    "lane": ["any", *(str(lane) for lane in Lane)],
+    "position": [0, 0, *range(1, MOST_SHELLS)],
+}
+_RULES: dict[tuple[str, ...], int] = {
+    ("run",): 10,
+    ("reach", "who", "state"): 10,
+    ("deliver", "who", "lane"): 12,
+    ("write", "who"): 8,
+    ("resign", "who"): 6,
+    ("start",): 4,
+    ("stop", "who"): 2,
+    ("kill", "who"): 3,
+    ("cut", "who"): 6,
+    ("expire", "who"): 5,
+    ("give_up", "who"): 4,
+    ("drop_reply", "who"): 5,
+    ("drop_request", "who"): 3,
+    ("delete_ticket", "position"): 5,
+    ("delete_parent",): 2,
+    ("pause", "who"): 4,
+    ("resume", "who"): 2,
+    ("hold", "who"): 3,
+    ("release", "who"): 2,
+    ("delay", "who"): 1,
+    ("beat", "who"): 3,
+    ("lapse", "who"): 4,
+    ("restart_server",): 1,
+    ("wipe_server",): 1,
+}
+"""Each rule with its arguments, and how often it is chosen; early ones count as simpler."""
+
+
+@some.composite
+def _some_step(draw: some.DrawFn) -> Step:
+    """Any step but `begin`. One rule draws all, because some have to be rarer than others."""
+    weighted = [shape for shape, weight in _RULES.items() for _ in range(weight)]
+    rule_name, *names = draw(some.sampled_from(weighted))
+    return Step(rule_name, {name: draw(some.sampled_from(_ARGUMENTS[name])) for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that broke a promise.
+
+    Attributes:
+        promise: Which.
+        story: What was seen, step by step.
+        steps: The run.
+        found_after: Number of examples until the first run that broke one.
+        reproducible: Whether running the same steps again failed again each time.
+    """
+
+    promise: str
+    story: tuple[str, ...]
+    steps: tuple[Step, ...]
+    found_after: int
+    reproducible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignResult:
+    """What a campaign has found.
+
+    Attributes:
+        coverage: What was seen.
+        failure: The shortest run that broke a promise; None if none did.
+        seed: What repeats Hypothesis' choices.
+        seconds: How long it took.
+    """
+
+    coverage: Coverage
+    failure: Failure | None
+    seed: int
+    seconds: float
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether everything was seen that has to be."""
+        return self.coverage.conclusive
+
+    @property
+    def passed(self) -> bool:
+        """Whether no promise was broken, in a campaign that has seen enough."""
+        return self.failure is None and self.conclusive
+
+
+class ElectionSuite(RuleBasedStateMachine):
+    """One example. `run_campaign` makes a subclass with the class attributes filled in."""
+
+    arena: ClassVar[Arena]
+    coverage: ClassVar[Coverage]
+    shell_class: ClassVar[type[ContenderShell]]
+    failed: ClassVar[list[ElectionWorld]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = ElectionWorld(self.arena, self.coverage, self.shell_class)
+
+    @initialize(count=some.sampled_from([2, 3, MOST_SHELLS]))
+    def begin(self, count: int) -> None:
+        """Start so many contenders and let them elect, one after the other."""
+        self.world.perform(Step("begin", {"count": count}))
+
+    @rule(step=_some_step())
+    def act(self, step: Step) -> None:
+        """Do one step."""
+        self.world.perform(step)
+
+    def teardown(self) -> None:
+        """End the faults, check what has to hold in the end, and end the contenders."""
+        try:
+            if sys.exc_info()[0] is None:
+                self.world.finish()
+        finally:
+            self.world.close()
+            if self.world.broken:
+                self.failed.append(self.world)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """A run in a file.
+
+    Attributes:
+        steps: The run.
+        bug: What it finds, in words.
+        promise: The promise that the bug breaks.
+    """
+
+    steps: tuple[Step, ...]
+    bug: str
+    promise: str
+
+    def save(self, file: Path) -> None:
+        """Write it as JSON, one step a line."""
+        lines = ",\n".join(f"    {json.dumps(step.to_json())}" for step in self.steps)
+        file.write_text(
+            f'{{\n  "bug": {json.dumps(self.bug)},\n  "promise": {json.dumps(self.promise)},\n'
+            f'  "steps": [\n{lines}\n  ]\n}}\n'
+        )
+
+    @classmethod
+    def load(cls, file: Path) -> SavedRun:
+        """Read what `save` wrote.
+
+        Raises:
+            LocalViolation: The file is not there, or holds something else.
+        """
+        try:
+            read = json.loads(file.read_text())
+            steps = tuple(Step.from_json(step) for step in read["steps"])
+            return cls(steps, str(read["bug"]), str(read["promise"]))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise LocalViolation(f"{file} is no saved run: {error}") from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep kazoo and the shells from telling of each broken connection: we break them."""
+    loggers = [logging.getLogger(name) for name in ("kazoo", "keepstep.shell")]
+    before = [logger.disabled for logger in loggers], logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before[1])
+
+
+def replay(
+    steps: Sequence[Step],
+    arena: Arena,
+    *,
+    shell_class: type[ContenderShell] = ContenderShell,
+    coverage: Coverage | None = None,
+) -> ElectionWorld:
+    """Do the steps in a new election, and what follows at the end of each example.
+
+    Returns:
+        The world, closed; `broken` says whether a promise was broken.
+    """
+    world = ElectionWorld(arena, coverage or Coverage(), shell_class)
+    with _silence():
+        try:
+            for step in steps:
+                world.perform(step)
+            world.finish()
+        except PromiseBroken as broken:
+            world.story.append(f"  {broken}")
+        finally:
+            world.close()
+    return world
+
+
+def run_campaign(
+    *,
+    examples: int,
+    seed_number: int = 0,
+    shell_class: type[ContenderShell] = ContenderShell,
+    with_scenarios: bool = True,
+    progress: Callable[[str, Coverage], None] = lambda _, __: None,
+) -> CampaignResult:
+    """Run the suite.
+
+    Args:
+        examples: Number of examples that Hypothesis chooses; 0 for scenarios alone.
+        seed_number: Repeats Hypothesis' choices.
+        shell_class: The shell under test.
+        with_scenarios: Whether the scenarios come first.
+        progress: Called before each scenario and after each example with what is done.
+
+    Raises:
+        ToolMissing: There is no Java or no ZooKeeper to test with.
+    """
+    began = time.monotonic()
+    coverage = Coverage()
+    failure = None
+    with Arena() as arena, _silence():
+        if with_scenarios:
+            for name, steps in scenarios().items():
+                progress(name, coverage)
+                world = replay(steps, arena, shell_class=shell_class, coverage=coverage)
+                if world.broken:
+                    failure = _failure(world, coverage.examples, reproducible=True)
+                    break
+        if failure is None and examples:
+            failure = _explore(arena, coverage, shell_class, examples, seed_number, progress)
+    return CampaignResult(coverage, failure, seed_number, time.monotonic() - began)
+
+
+def _failure(world: ElectionWorld, found_after: int, *, reproducible: bool) -> Failure:
+    promise = world.broken.promise if world.broken else ""
+    story = (*world.story, f"  {world.broken}")
+    return Failure(promise, story, tuple(world.steps), found_after, reproducible)
+
+
+def _explore(  # noqa: PLR0913, PLR0917 - all of it is the campaign's
+    arena: Arena,
+    coverage: Coverage,
+    shell_class: type[ContenderShell],
+    examples: int,
+    seed_number: int,
+    progress: Callable[[str, Coverage], None],
+) -> Failure | None:
+    """Let Hypothesis choose; returns the shortest run that broke a promise."""
+    failed: list[ElectionWorld] = []
+    first: list[int] = []
+    before = coverage.examples
+
+    class Explored(ElectionSuite):
+        def teardown(self) -> None:
+            try:
+                super().teardown()
+            finally:
+                if failed and not first:
+                    first.append(coverage.examples - before)
+                progress("example", coverage)
+
+    Explored.arena, Explored.coverage = arena, coverage
+    Explored.shell_class, Explored.failed = shell_class, failed
+    seeded: Any = seed(seed_number)(Explored)
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=STEPS_OF_AN_EXAMPLE,
+        deadline=None,
+        database=None,
+        derandomize=False,
+        report_multiple_bugs=False,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    reproducible = True
+    try:
+        run_state_machine_as_test(seeded, settings=chosen)
+    except PromiseBroken:
+        pass  # What it was is in `failed`, with its story.
+    except Flaky:
+        # A race that not every run loses. It was seen, so it counts.
+        reproducible = False
+    if not failed:
+        return None
+    shortest = min(failed, key=lambda world: len(world.steps))
+    return _failure(shortest, first[0], reproducible=reproducible)

@@ -1,0 +1,811 @@
+"""An election under test: shells that a driver moves, a server, faults, and oracles.
+
+A run is a list of `Step`s, whoever wrote it: Hypothesis, a scenario, or a file. The driver
+decides when each shell is delivered what it is told, and each shell has a clock that only the
+driver moves, so that the same steps give nearly the same run again. After each step the
+promises are checked against what the server says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from keepstep.core.machine import Refused
+from keepstep.errors import InternalError, KeepstepError, LocalViolation
+from keepstep.roles.election_types import CutConnection
+from keepstep.shell.clock import ManualClock
+from keepstep.shell.contender_shell import (
+    Change,
+    ConnectionUp,
+    ContenderShell,
+    Delivered,
+    Elected,
+    Failed,
+    Leadership,
+    Revoked,
+)
+from keepstep.shell.inbox import Lane
+from keepstep.shell.settings import ElectionSettings
+from keepstep.testing.admin import Sessions, dump, expire, watches_by_path
+from keepstep.testing.coverage import Coverage, Taken
+from keepstep.testing.election_ledger import Claim, ElectionLedger, PromiseBroken
+from keepstep.testing.observer import Observer, TransactionLog
+from keepstep.testing.proxy import FaultProxy, PlannedFault
+from keepstep.testing.servers import ZooKeeperServer
+from keepstep.testing.wire import ConnectionEnded, Delete, Refusal, SessionGone, WireClient
+from keepstep.znodes.epoch import default_fence_path
+from keepstep.znodes.latch import read_ticket
+from keepstep.znodes.operations import Create
+
+__all__ = ["MOST_SHELLS", "Arena", "ElectionWorld", "Step"]
+
+MOST_SHELLS = 4
+SESSION_TIMEOUT = 4.0
+TICK = 0.2
+
+_DELAY = 0.03
+_ANSWER_PATIENCE = 2.0
+_CONNECT_PATIENCE = 1.5
+_NOTICE_PATIENCE = 0.4
+_GLANCE = 0.02
+_QUIET = 0.3
+_SETTLE_PATIENCE = 15.0
+_ROUNDS = 10
+_LONGEST_REACH = 60
+_NAMESPACE = uuid.UUID("6f6f5a1e-2c50-4f5c-9d61-6b6565707374")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that the driver does.
+
+    Attributes:
+        rule: Its name, one of `ElectionWorld.RULES`.
+        arguments: By name; numbers and words only.
+    """
+
+    rule: str
+    arguments: Mapping[str, int | str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+        return f"{self.rule}({inside})"
+
+    def to_json(self) -> dict[str, int | str]:
+        """As it stands in a file of saved steps."""
+        return {"rule": self.rule, **self.arguments}
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, int | str]) -> Step:
+        """The inverse of `to_json`.
+
+        Raises:
+            LocalViolation: There is no such rule.
+        """
+        arguments = dict(read)
+        rule = str(arguments.pop("rule", ""))
+        if rule not in ElectionWorld.RULES:
+            raise LocalViolation(f"there is no rule {rule!r}")
+        return cls(rule, arguments)
+
+
+class Arena:
+    """What the examples of a campaign share: a server, and a proxy for each seat."""
+
+    def __init__(self) -> None:
+        self._cleanup = ExitStack()
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.server = stack.enter_context(ZooKeeperServer())
+            self.proxies = [
+                stack.enter_context(FaultProxy(self.server.address)) for _ in range(MOST_SHELLS)
+            ]
+            self.observer = stack.enter_context(Observer(self.server.address))
+            self.log = TransactionLog(self.server.data_directory)
+            self._cleanup = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    def next_number(self) -> int:
+        """A number for the paths of one example."""
+        return next(self._numbers)
+
+
+class _Seat:
+    """A place for one shell, with its connection to the server.
+
+    Attributes:
+        proxy: What its connections pass.
+        shell: The shell; None while nobody sits here.
+        believes: The leadership that the shell reported last; None if it was revoked.
+    """
+
+    def __init__(self, number: int, proxy: FaultProxy) -> None:
+        self.number = number
+        self.proxy = proxy
+        self.shell: ContenderShell | None = None
+        self.clock = ManualClock()
+        self.identity = ""
+        self.believes: Leadership | None = None
+        self.failure: KeepstepError | None = None
+        self.paused = False
+        self.held = False
+        self.sessions: set[int] = set()
+        self.planned: list[PlannedFault] = []
+
+    def note(self, change: Change) -> None:
+        """Take a report of the shell."""
+        match change:
+            case Elected(leadership):
+                self.believes = leadership
+            case Revoked():
+                self.believes = None
+            case ConnectionUp(session):
+                self.sessions.add(session)
+            case Failed(error):
+                self.failure = error
+
+    @property
+    def claim(self) -> Claim | None:
+        """What the shell believes to be, in the words of its leadership."""
+        leadership = self.believes
+        if leadership is None:
+            return None
+        return Claim(self.identity, leadership.incarnation, leadership.epoch)
+
+    def present_session(self) -> int:
+        """The session of the shell's client, or the one it had; 0 if none."""
+        if self.shell is None:
+            return 0
+        known = self.shell.client.client_id
+        session = known[0] if known else self.shell.session
+        return session or 0
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for something at most so long; returns whether it came true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+class ElectionWorld:
+    """One example: a fresh election on the arena's server.
+
+    Args:
+        arena: What examples share.
+        coverage: Where to note what happened.
+        shell_class: The shell under test.
+
+    Attributes:
+        steps: What was done so far.
+        story: The same in words, with what each step led to.
+        broken: The promise that was seen broken, or None.
+    """
+
+    def __init__(
+        self,
+        arena: Arena,
+        coverage: Coverage,
+        shell_class: type[ContenderShell] = ContenderShell,
+    ) -> None:
+        self._arena = arena
+        self._coverage = coverage
+        self._shell_class = shell_class
+        root = f"/example-{arena.next_number()}"
+        self.latch = f"{root}/latch"
+        self.writes = f"{root}/writes"
+        self.ledger = ElectionLedger(self.latch, default_fence_path(self.latch), self.writes)
+        self.seats = [_Seat(number, proxy) for number, proxy in enumerate(arena.proxies)]
+        self.steps: list[Step] = []
+        self.story: list[str] = []
+        self.broken: PromiseBroken | None = None
+        self._lives = itertools.count(1)
+        self._draws = itertools.count()
+        self._write_numbers = itertools.count()
+        self._make_place_for_writes()
+        arena.log.read()
+        coverage.examples += 1
+
+    # --- Steps ---
+
+    def perform(self, step: Step) -> None:
+        """Do a step, then check every promise.
+
+        Raises:
+            PromiseBroken: A promise is broken; nothing more can be done with this world.
+        """
+        self.steps.append(step)
+        self._coverage.steps += 1
+        self.story.append(str(step))
+        try:
+            self.RULES[step.rule](self, **step.arguments)
+            self.check()
+        except PromiseBroken as broken:
+            self.broken = broken
+            raise
+
+    def finish(self) -> None:
+        """End all faults; then exactly one shell must lead soon, and no orphan ticket stay.
+
+        Raises:
+            PromiseBroken: It did not come true.
+        """
+        try:
+            self._finish()
+        except PromiseBroken as broken:
+            self.broken = broken
+            raise
+
+    def close(self) -> None:
+        """End all shells, whatever has happened; may be called again."""
+        for seat in self.seats:
+            if seat.shell:
+                seat.shell.abandon()
+                seat.shell = None
+            seat.proxy.heal()
+        self._reap()
+        self._coverage.accepted += len(self.ledger.accepted)
+        self._coverage.elections += len(self.ledger.raised)
+
+    # --- Seats ---
+
+    def _running(self) -> list[_Seat]:
+        return [seat for seat in self.seats if seat.shell is not None]
+
+    def _leader(self) -> _Seat | None:
+        return next((seat for seat in self.seats if seat.believes), None)
+
+    def _seat(self, who: int | str) -> _Seat | None:
+        """The seat meant: a number, the `leader`, or the `next` one, who waits longest."""
+        if who == "leader":
+            return self._leader()
+        if who == "next":
+            waiting = [s for s in self._running() if s.shell and s.shell.state == "waiting"]
+            order = {owner: path for path, owner in self.ledger.tickets.items()}
+            waiting.sort(key=lambda s: order.get(s.present_session(), "~").rpartition("-")[2])
+            return waiting[0] if waiting else None
+        seat = self.seats[int(who)]
+        return seat if seat.shell else None
+
+    def _draw(self) -> int:
+        text = f"{self.latch} {next(self._draws)}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
+
+    # --- Delivering ---
+
+    def _deliver(
+        self, seat: _Seat, timeout: float = 0.0, lane: Lane | None = None
+    ) -> Delivered | None:
+        """Deliver one thing to a shell; whatever it raises is a broken promise."""
+        if seat.shell is None or seat.shell.stopped:
+            return None
+        try:
+            delivered = seat.shell.deliver_one(timeout, lane)
+        except (Refused, InternalError) as error:
+            raise PromiseBroken(
+                "a shell takes whatever it is told", f"{seat.identity}: {error}"
+            ) from error
+        return delivered
+
+    def _observe(self, seat: _Seat, delivered: Delivered) -> None:
+        if delivered.action:
+            taken = Taken(delivered.before, delivered.action, delivered.after)
+            self._coverage.transitions[taken] += 1
+            self.story.append(f"    {seat.identity}: {taken}")
+        elif delivered.stale:
+            self.story.append(f"    {seat.identity}: stale {type(delivered.arrival).__name__}")
+
+    def _expects(self, seat: _Seat) -> float:
+        """Seconds that something for this shell may still take; 0 if nothing is due."""
+        shell = seat.shell
+        if shell is None or shell.stopped or seat.paused or seat.held:
+            return 0.0
+        if shell.state in {"offline", "severing"}:
+            return _CONNECT_PATIENCE
+        if shell.outstanding is not None and not isinstance(shell.outstanding, CutConnection):
+            return _ANSWER_PATIENCE
+        return 0.0
+
+    def _is_ready(self, seat: _Seat) -> bool:
+        return seat.shell is not None and not seat.paused and not seat.shell.stopped
+
+    def _is_settled(self) -> bool:
+        """One shell leads, and the server says that each other one watches a ticket."""
+        ready = [seat for seat in self._running() if self._is_ready(seat)]
+        if any(seat.held or (seat.shell and seat.shell.pending()) for seat in ready):
+            return False
+        leaders = [seat for seat in ready if seat.believes]
+        if len(leaders) != 1 or not self._holds_office(
+            leaders[0], dump(self._arena.server.address)
+        ):
+            return False
+        watches = watches_by_path(self._arena.server.address)
+        watching = {
+            session
+            for path, sessions in watches.items()
+            if path in self.ledger.tickets
+            for session in sessions
+        }
+        return all(seat in leaders or seat.present_session() in watching for seat in ready)
+
+    def _run(self) -> None:
+        """Deliver everything to everybody until all wait."""
+        deadline = time.monotonic() + _SETTLE_PATIENCE
+        last = time.monotonic()
+        while time.monotonic() < deadline:
+            moved = False
+            for seat in self._running():
+                if self._is_ready(seat) and self._deliver(seat):
+                    moved = True
+            now = time.monotonic()
+            if moved:
+                last = now
+                continue
+            self._replace_turned_away_clients()
+            patience = max([_QUIET, *(self._expects(seat) for seat in self._running())])
+            if now - last > patience:
+                return
+            if patience == _QUIET:
+                self._read_log()
+                if self._is_settled():
+                    return
+            time.sleep(0.002)
+        raise PromiseBroken("the shells come to rest", "they were busy for too long")
+
+    def _replace_turned_away_clients(self) -> None:
+        """Let time pass for shells whose client the wiped server turns away for ever."""
+        for seat in self._running():
+            shell = seat.shell
+            if not shell or not self._is_ready(seat) or shell.client.connected or seat.held:
+                continue
+            if shell.client.last_zxid > self._newest_zxid():
+                seat.clock.advance(shell.settings.patience)
+
+    def _newest_zxid(self) -> int:
+        self._read_log()
+        return self._arena.log.newest
+
+    # --- Rules ---
+
+    def _begin(self, count: int) -> None:
+        # One after the other, so that the first seat always leads first.
+        for _ in range(count):
+            self._start()
+            self._run()
+
+    def _start(self) -> None:
+        empty = [seat for seat in self.seats if seat.shell is None]
+        if not empty:
+            return
+        seat = _Seat(empty[0].number, empty[0].proxy)
+        seat.sessions = empty[0].sessions
+        self.seats[seat.number] = seat
+        life = next(self._lives)
+        seat.identity = f"contender-{life}"
+        seat.shell = self._shell_class(
+            ElectionSettings(
+                path=self.latch,
+                identity=seat.identity,
+                session_timeout=SESSION_TIMEOUT,
+                tick=TICK,
+            ),
+            hosts=str(seat.proxy.address),
+            clock=seat.clock,
+            report=seat.note,
+            observe=lambda delivered: self._observe(seat, delivered),
+            node=uuid_of(self.latch, life),
+            draw=self._draw,
+        )
+        seat.shell.start()
+
+    def _stop(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat is None or seat.shell is None:
+            return
+        if seat.held:
+            self._release(seat.number)
+        seat.sessions.add(seat.present_session())
+        try:
+            seat.shell.close(_ANSWER_PATIENCE)
+        except (Refused, InternalError) as error:
+            raise PromiseBroken(
+                "a shell takes whatever it is told", f"{seat.identity}: {error}"
+            ) from error
+        self._vacate(seat)
+
+    def _kill(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat is None or seat.shell is None:
+            return
+        self._hit("kill", seat)
+        seat.sessions.add(seat.present_session())
+        seat.shell.abandon()
+        self._vacate(seat)
+
+    def _vacate(self, seat: _Seat) -> None:
+        seat.shell = None
+        seat.believes = None
+        seat.paused = seat.held = False
+        seat.proxy.heal()
+
+    def _resign(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat and seat.shell:
+            seat.shell.resign()
+            if self._is_ready(seat):
+                self._deliver(seat, lane=Lane.COMMAND)
+
+    def _write(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat is None or seat.shell is None or seat.claim is None:
+            return
+        path = f"{self.writes}/{next(self._write_numbers)}"
+        seat.shell.write([Create(path, seat.claim.encode())])
+        if self._is_ready(seat):
+            self._deliver(seat, lane=Lane.COMMAND)
+
+    def _beat(self, who: int | str) -> None:
+        """Let a quarter of the session timeout pass, after which an idle leader writes."""
+        seat = self._seat(who)
+        if seat and self._is_ready(seat):
+            seat.clock.advance(SESSION_TIMEOUT / 4)
+            self._deliver(seat, lane=Lane.COMMAND)
+
+    def _lapse(self, who: int | str) -> None:
+        """Let a session timeout pass for the shell, so that its deadline is over."""
+        seat = self._seat(who)
+        if seat and self._is_ready(seat):
+            seat.clock.advance(SESSION_TIMEOUT)
+            self._deliver(seat, lane=Lane.TIMER)
+
+    def _deliver_step(self, who: int | str, lane: str = "any") -> None:
+        seat = self._seat(who)
+        if seat and self._is_ready(seat):
+            chosen = None if lane == "any" else Lane(lane)
+            expected = self._expects(seat)
+            due = {
+                None: expected,
+                Lane.STATE: expected if expected == _CONNECT_PATIENCE else 0.0,
+                Lane.ANSWER: expected if expected == _ANSWER_PATIENCE else 0.0,
+            }
+            self._deliver(seat, max(_GLANCE, due.get(chosen, 0.0)), chosen)
+            self._await_answer(seat)
+
+    def _reach(self, who: int | str, state: str) -> None:
+        """Deliver to one shell until it is in a state, and the answer it waits for has come."""
+        seat = self._seat(who)
+        for _ in range(_LONGEST_REACH):
+            if not seat or not seat.shell or not self._is_ready(seat) or seat.shell.state == state:
+                break
+            if self._deliver(seat, max(_GLANCE, self._expects(seat))) is None:
+                break
+        if seat:
+            self._await_answer(seat)
+
+    def _await_answer(self, seat: _Seat) -> None:
+        """Wait until the answer to what the shell asked lies in its inbox."""
+        shell = seat.shell
+        if shell and self._expects(seat) == _ANSWER_PATIENCE:
+            _until(lambda: shell.pending() > 0, _ANSWER_PATIENCE)
+
+    def _pause(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat and not seat.paused:
+            self._hit("pause", seat)
+            seat.paused = True
+
+    def _resume(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat:
+            seat.paused = False
+
+    def _expire(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat is None or seat.shell is None:
+            return
+        session = seat.present_session()
+        if session in dump(self._arena.server.address).alive:
+            self._hit("expire", seat)
+            with suppress(LocalViolation):
+                expire(self._arena.server.address, session)
+            self._await_reconnect(seat)
+
+    def _give_up(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat and seat.shell and not seat.shell.stopped:
+            self._hit("give up", seat)
+            seat.sessions.add(seat.present_session())
+            seat.shell.replace_client()
+            self._await_reconnect(seat)
+
+    def _cut(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat and seat.proxy.cut().connections:
+            self._hit("cut", seat)
+            self._await_reconnect(seat)
+
+    def _await_reconnect(self, seat: _Seat) -> None:
+        """Wait until the client has noticed, and has connected again if it can."""
+        shell = seat.shell
+        if shell is None or shell.stopped:
+            return
+        _until(lambda: shell.pending(Lane.STATE) > 0, _NOTICE_PATIENCE)
+        if not seat.held:
+            _until(lambda: shell.client.connected, _CONNECT_PATIENCE)
+
+    def _drop(self, who: int | str, *, reply: bool) -> None:
+        """Lose the next write of a shell; a leader is made to write at once."""
+        seat = self._seat(who)
+        if seat is None or seat.shell is None:
+            return
+        drop = seat.proxy.drop_next_reply if reply else seat.proxy.drop_next_request
+        planned = drop()
+        seat.planned.append(planned)
+        if seat.believes and self._is_ready(seat) and not seat.held:
+            self._write(seat.number)
+            if _until(lambda: not planned.pending, _NOTICE_PATIENCE):
+                self._note_planned(seat)
+                self._await_reconnect(seat)
+
+    def _drop_reply(self, who: int | str) -> None:
+        self._drop(who, reply=True)
+
+    def _drop_request(self, who: int | str) -> None:
+        self._drop(who, reply=False)
+
+    def _note_planned(self, seat: _Seat) -> None:
+        for planned in list(seat.planned):
+            if planned.effect:
+                seat.planned.remove(planned)
+                self._hit(planned.fault, seat)
+                self.story.append(f"    {seat.identity}: {planned.effect}")
+
+    def _delay(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat:
+            self._hit("delay", seat)
+            seat.proxy.delay(_DELAY)
+
+    def _hold(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat and not seat.held:
+            self._hit("hold", seat)
+            seat.proxy.hold()
+            seat.held = True
+
+    def _release(self, who: int | str) -> None:
+        seat = self._seat(who)
+        if seat:
+            seat.proxy.delay(0.0)
+            seat.proxy.release()
+            seat.held = False
+
+    def _down(self) -> None:
+        """Kill the server, and keep clients away until it serves again.
+
+        A server that accepts connections before it serves may leave them unanswered for a whole
+        session timeout, which would make runs slow and different from each other.
+        """
+        for seat in self.seats:
+            seat.proxy.refuse()
+        self._arena.server.kill()
+        self._read_log()
+
+    def _up(self) -> None:
+        self._arena.server.start()
+        for seat in self.seats:
+            seat.proxy.accept()
+            if seat.held:
+                seat.proxy.hold()
+
+    def _restart_server(self) -> None:
+        self._hit("restart server", self._leader())
+        self._down()
+        self._up()
+        for seat in self._running():
+            self._await_reconnect(seat)
+
+    def _wipe_server(self) -> None:
+        self._hit("wipe server", self._leader())
+        self._down()
+        self._arena.server.forget_data()
+        self._arena.log.begin_anew()
+        self.ledger.begin_anew()
+        self._up()
+        self._make_place_for_writes()
+
+    def _delete_ticket(self, position: int) -> None:
+        """Delete a ticket from outside: the first is the leader's."""
+        tickets = self._tickets()
+        if not tickets:
+            return
+        path = tickets[min(position, len(tickets) - 1)]
+        leader = self._leader()
+        owner = self.ledger.tickets.get(path)
+        mine = leader is not None and leader.present_session() == owner
+        self._hit("delete ticket", leader if mine else None)
+        with self._outsider() as client, suppress(Refusal):
+            client.delete(path)
+
+    def _delete_parent(self) -> None:
+        """Delete all tickets and their parent from outside."""
+        self._hit("delete parent", self._leader())
+        with self._outsider() as client, suppress(Refusal):
+            client.multi([*map(Delete, self._tickets()), Delete(self.latch)])
+
+    def _hit(self, kind: str, seat: _Seat | None) -> None:
+        self._coverage.note_fault(kind, on_leader=bool(seat and seat.believes))
+
+    RULES: Mapping[str, Callable[..., None]] = {
+        "begin": _begin,
+        "start": _start,
+        "stop": _stop,
+        "kill": _kill,
+        "resign": _resign,
+        "write": _write,
+        "beat": _beat,
+        "lapse": _lapse,
+        "deliver": _deliver_step,
+        "reach": _reach,
+        "pause": _pause,
+        "resume": _resume,
+        "expire": _expire,
+        "give_up": _give_up,
+        "cut": _cut,
+        "drop_reply": _drop_reply,
+        "drop_request": _drop_request,
+        "delay": _delay,
+        "hold": _hold,
+        "release": _release,
+        "restart_server": _restart_server,
+        "wipe_server": _wipe_server,
+        "delete_ticket": _delete_ticket,
+        "delete_parent": _delete_parent,
+        "run": _run,
+    }
+
+    # --- What the server says ---
+
+    def _outsider(self) -> WireClient:
+        return WireClient(self._arena.server.address)
+
+    def _make_place_for_writes(self) -> None:
+        with self._outsider() as client:
+            for path in (self.writes.rpartition("/")[0], self.writes):
+                with suppress(Refusal):
+                    client.create(path)
+
+    def _tickets(self) -> list[str]:
+        """Paths of the tickets, in order of their numbers."""
+        names = self._arena.observer.children(self.latch) or []
+        ranked = sorted((t.number, name) for name in names if (t := read_ticket(name)))
+        return [f"{self.latch}/{name}" for _, name in ranked]
+
+    def _read_log(self) -> None:
+        self.ledger.take(self._arena.log.read())
+
+    def _holds_office(self, seat: _Seat, sessions: Sessions) -> bool:
+        """Whether who believes to lead has a living session, and its ticket exists."""
+        raised = self.ledger.find_raised(seat.claim) if seat.claim else None
+        return (
+            raised is not None
+            and raised.session in sessions.alive
+            and raised.ticket in sessions.ephemerals.get(raised.session, ())
+        )
+
+    def check(self) -> None:
+        """Check every promise that holds at all times.
+
+        Raises:
+            PromiseBroken: One does not.
+        """
+        self._read_log()
+        for seat in self._running():
+            self._note_planned(seat)
+            if seat.failure:
+                raise PromiseBroken("a shell never fails", f"{seat.identity}: {seat.failure}")
+        believers = [seat for seat in self._running() if seat.claim]
+        for seat in believers:
+            if self.ledger.find_raised(seat.claim or Claim("", "", 0)) is None:
+                raise PromiseBroken(
+                    "who leads has raised the epoch", f"nothing in the log shows {seat.claim}"
+                )
+        current = self.ledger.current
+        fenced = [
+            seat.identity
+            for seat in believers
+            if current and seat.claim and seat.claim[1:] == (current.incarnation, current.epoch)
+        ]
+        if len(fenced) > 1:
+            raise PromiseBroken("one current fence", f"{fenced} hold it")
+        if len(believers) > 1:
+            sessions = dump(self._arena.server.address)
+            ruling = [seat.identity for seat in believers if self._holds_office(seat, sessions)]
+            if len(ruling) > 1:
+                raise PromiseBroken("one believer in office", f"{ruling} believe so")
+
+    # --- The end ---
+
+    def _reap(self) -> None:
+        """End the sessions that were given up, as the server would after their timeout."""
+        present = {seat.present_session() for seat in self._running()}
+        alive = dump(self._arena.server.address).alive
+        for session in {s for seat in self.seats for s in seat.sessions} - present:
+            if session in alive:
+                with suppress(LocalViolation, SessionGone, ConnectionEnded):
+                    expire(self._arena.server.address, session)
+
+    def _finish(self) -> None:
+        for seat in self.seats:
+            seat.proxy.heal()
+            seat.paused = seat.held = False
+            seat.planned.clear()
+        if not self._running():
+            self._start()
+        problem = ""
+        for _ in range(_ROUNDS):
+            self._reap()
+            self._run()
+            self.check()
+            problem = self._unsettled()
+            if not problem:
+                break
+            self.story.append(f"  not settled yet: {problem}")
+            for seat in self._running():
+                seat.clock.advance(SESSION_TIMEOUT / 2)
+        if problem:
+            raise PromiseBroken("in the end one leads and no orphan stays", problem)
+        self._last_write()
+
+    def _last_write(self) -> None:
+        """Who leads in the end can write."""
+        count = len(self.ledger.accepted)
+        self._write("leader")
+        self._run()
+        self.check()
+        if len(self.ledger.accepted) != count + 1:
+            raise PromiseBroken("who leads in the end can write", "its write was not accepted")
+
+    def _unsettled(self) -> str:
+        """What is not yet as it has to be in the end; empty if all is."""
+        sessions = dump(self._arena.server.address)
+        believers = [seat for seat in self._running() if seat.believes]
+        if len(believers) != 1:
+            return f"{[seat.identity for seat in believers]} believe to lead"
+        if not self._holds_office(believers[0], sessions):
+            return f"{believers[0].identity} leads without a ticket of a living session"
+        present = {seat.present_session() for seat in self._running()}
+        owners: list[int] = []
+        for path in self._tickets():
+            owner = sessions.owner(path) or 0
+            if owner not in present:
+                return f"{path} of session 0x{owner:x} is an orphan"
+            if owner in owners:
+                return f"{path} is the second ticket of session 0x{owner:x}"
+            owners.append(owner)
+        return ""
+
+
+def uuid_of(latch: str, life: int) -> Any:
+    """The node of one life in one example; the same whenever it is replayed there."""
+    return str(uuid.uuid5(_NAMESPACE, f"{latch} {life}"))
+
+
+def describe(steps: Sequence[Step]) -> str:
+    """Steps as a person reads them, one a line."""
+    return "\n".join(f"  {number}. {step}" for number, step in enumerate(steps, 1))
