@@ -86,7 +86,7 @@ def test_one_byte_of_the_specification_shows_in_the_file(project, capsys):
 
 def test_a_missing_file_differs(project, capsys):
     assert run("--project", project, "--check") == 1
-    assert capsys.readouterr().out.count("missing") == 2
+    assert capsys.readouterr().out.count("missing  ") == 2
 
 
 def test_a_module_outside_of_any_project(project, tmp_path, capsys, monkeypatch):

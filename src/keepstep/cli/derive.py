@@ -226,9 +226,12 @@ def _compare(derived: Sequence[Derived]) -> list[Path]:
             click.echo(f"equal    {one.path}")
             continue
         differing.append(one.path)
-        click.echo(f"{'missing' if present is None else 'differs'}  {one.path}")
+        if present is None:
+            click.echo(f"missing  {one.path}")
+            continue
+        click.echo(f"differs  {one.path}")
         lines = difflib.unified_diff(
-            (present or "").splitlines(keepends=True),
+            present.splitlines(keepends=True),
             one.text.splitlines(keepends=True),
             f"{one.path} (as it is)",
             f"{one.path} (as derived)",

@@ -26,7 +26,7 @@ from keepstep.conformance.roles import (
 )
 from keepstep.conformance.shape import find_oddities, first_value
 from keepstep.conformance.system_graph import Comparison, SystemGraph
-from keepstep.derive.ast import App, Bind, Expression, Let, Name, Spec
+from keepstep.derive.ast import App, Bind, Expression, Let, Name, Spec, conjuncts, walk
 from keepstep.derive.system import Played, System, translate
 from keepstep.errors import InvalidModel
 from keepstep.tla.dot import plain_label
@@ -239,15 +239,50 @@ def stage(spec: Spec, model: Model, roles: Sequence[Role]) -> Stage:
             parts.append((role, prefix, names))
             writes = frozenset(names.get(name, name) for name in role.form.own)
             played.append(Played(prefix, frozenset(role.form.actions), writes))
+    init, next_ = _behaviour(spec, model)
     system = translate(
         spec,
         constants_of(model.constants),
-        init=model.init,
-        next_=model.next,
+        init=init,
+        next_=next_,
         invariants=model.invariants,
         played=played,
     )
     return Stage(system, parts)
+
+
+def _behaviour(spec: Spec, model: Model) -> tuple[str, str]:
+    """The names of the initial predicate and the next-state action of a model."""
+    if not model.specification:
+        return model.init, model.next
+    init = next_ = ""
+    todo = [App(model.specification, (), "defined", model.specification)]
+    while todo:
+        operator = spec.named(todo.pop().op)
+        for part in conjuncts(operator.body):
+            match part:
+                case App("[]", (App("$SquareAct", (App(op, (), "defined"), _)),)):
+                    next_ = op
+                case App(op, (), "defined") if _is_temporal(spec, part):
+                    todo.append(part)
+                case App(op, (), "defined") if not init:
+                    init = op
+    if not init or not next_:
+        raise InvalidModel(
+            f"{model.name}: {model.specification} must have the form Init /\\ [][Next]_vars"
+        )
+    return init, next_
+
+
+def _is_temporal(spec: Spec, node: Expression) -> bool:
+    return any(
+        isinstance(part, App)
+        and (
+            part.op in ("[]", "<>", "$WF", "$SF", "$SquareAct")
+            or (part.source == "defined" and _is_temporal(spec, spec.operators[part.uid].body))
+        )
+        for part in walk(node)
+    )
 
 
 def _names_here(role: Role, spec: Spec, prefix: str) -> dict[str, str]:

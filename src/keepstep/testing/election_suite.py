@@ -329,7 +329,10 @@ def _explore(  # noqa: PLR0913, PLR0917 - all of it is the campaign's
     except PromiseBroken:
         pass  # What it was is in `failed`, with its story.
     except Flaky:
-        # A race that not every run loses. It was seen, so it counts.
+        # A race that not every run loses. It was seen, so it counts; but if it was no promise
+        # that failed, then the test itself did.
+        if not failed:
+            raise
         reproducible = False
     if not failed:
         return None

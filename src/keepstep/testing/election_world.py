@@ -393,7 +393,7 @@ class ElectionWorld:
         if not empty:
             return
         seat = _Seat(empty[0].number, empty[0].proxy)
-        seat.sessions = empty[0].sessions
+        seat.sessions, seat.planned = empty[0].sessions, empty[0].planned
         self.seats[seat.number] = seat
         life = next(self._lives)
         seat.identity = f"contender-{life}"
@@ -549,9 +549,12 @@ class ElectionWorld:
             _until(lambda: shell.client.connected, _CONNECT_PATIENCE)
 
     def _drop(self, who: int | str, *, reply: bool) -> None:
-        """Lose the next write of a shell; a leader is made to write at once."""
+        """Lose the next write of a seat; a leader is made to write at once."""
         seat = self._seat(who)
-        if seat is None or seat.shell is None:
+        if seat is None and isinstance(who, int):
+            # Nobody sits here yet: it will be the first write of whoever starts here.
+            seat = self.seats[who]
+        if seat is None:
             return
         drop = seat.proxy.drop_next_reply if reply else seat.proxy.drop_next_request
         planned = drop()
