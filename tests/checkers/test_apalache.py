@@ -52,7 +52,11 @@ class TestRuns:
         ("old", "new", "message"),
         [
             ("    /\\ rounds = 0\n", "    /\\ rounds = TRUE\n", "same type"),
-            ("    \\* @type: Int;\n    rounds", "    rounds", "type annotation for VARIABLE rounds"),
+            (
+                "    \\* @type: Int;\n    rounds",
+                "    rounds",
+                "type annotation for VARIABLE rounds",
+            ),
             ("    /\\ rounds = 0\n", "    /\\ rounds = )\n", "syntax error"),
         ],
     )
@@ -74,7 +78,9 @@ class TestRuns:
         assert (outcome.verdict.kind, outcome.verdict.bound) == (Kind.BOUNDED, 3)
         assert not outcome.vacuous
 
-    @pytest.mark.parametrize("names", ['["TypeInv", "InsideExample"]', '["TypeInv", "FewActionInv"]'])
+    @pytest.mark.parametrize(
+        "names", ['["TypeInv", "InsideExample"]', '["TypeInv", "FewActionInv"]']
+    )
     def test_a_violation_is_told_by_its_name(self, define: Define, names: str) -> None:
         outcome = checked(define, BOUNDED + f"invariants = {names}")
         assert outcome.verdict.kind == Kind.VIOLATED
@@ -95,7 +101,9 @@ class TestRuns:
 
     def test_an_inductive_proof(self, define: Define) -> None:
         keys = 'implies = ["ExclusionInv", "TypeInv"], actions = ["AscendActionInv"]'
-        outcome = checked(define, INDUCTIVE + f'inductive = {{ invariant = "IndInv", {keys} }}\nseconds = 240')
+        outcome = checked(
+            define, INDUCTIVE + f'inductive = {{ invariant = "IndInv", {keys} }}\nseconds = 240'
+        )
         assert outcome.verdict.kind == Kind.HOLDS
         assert not outcome.vacuous
 

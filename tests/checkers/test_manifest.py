@@ -32,7 +32,10 @@ def test_a_name_that_fits_no_model_is_refused(project: Project) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        (SAFE + 'invariant = ["TypeInv"]', r"unknown key 'invariant' \(did you mean invariants\?\)"),
+        (
+            SAFE + 'invariant = ["TypeInv"]',
+            r"unknown key 'invariant' \(did you mean invariants\?\)",
+        ),
         (SAFE + "invariants = []", "checks nothing"),
         (SAFE + 'invariants = "TypeInv"', "key 'invariants': expected `array`"),
         (SAFE + 'invariants = ["TypInv"]', "no operator 'TypInv'; did you mean TypeInv"),

@@ -67,7 +67,7 @@ def mutate(old: str, new: str, operator: str | None = None) -> str:
 
 def test_a_mutation_replaces_the_only_occurrence() -> None:
     changed = mutate("y = 1", "y = 2", "Step")
-    assert '/\\ y = 2    \\* y = 1, said again' in changed
+    assert "/\\ y = 2    \\* y = 1, said again" in changed
     assert "Other == y = 1" in changed
 
 

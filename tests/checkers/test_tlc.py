@@ -20,7 +20,9 @@ pytestmark = [pytest.mark.tools, pytest.mark.usefixtures("tlc")]
 
 SAFE = 'checker = "tlc"\nmode = "safety"\nexpected = "HOLDS"\n'
 LIVE = 'checker = "tlc"\nmode = "liveness"\nexpected = "HOLDS"\n'
-WITHOUT_GUARD = 'mutation = [{ module = "Mutex", operator = "Enter", old = "/\\\\ taken = FALSE", new = "" }]\n'
+WITHOUT_GUARD = (
+    'mutation = [{ module = "Mutex", operator = "Enter", old = "/\\\\ taken = FALSE", new = "" }]\n'
+)
 
 
 def checked(define: Define, keys: str) -> Outcome:

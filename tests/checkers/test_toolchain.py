@@ -68,9 +68,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     found = Site()
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(_Handler, found)
-    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, found))
     found.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
@@ -95,7 +93,9 @@ def packed(**files: bytes) -> bytes:
     return stream.getvalue()
 
 
-RELEASE = packed(**{"apalache-0.62.2__lib__apalache.jar": b"no zip", "apalache-0.62.2__LICENSE": b"x"})
+RELEASE = packed(
+    **{"apalache-0.62.2__lib__apalache.jar": b"no zip", "apalache-0.62.2__LICENSE": b"x"}
+)
 ARCHIVE = Archive("apalache", APALACHE.version, "", hashlib.sha256(RELEASE).hexdigest())
 
 
@@ -382,7 +382,9 @@ def test_a_release_that_cannot_be_reached(
         install_apalache(ARCHIVE)
 
 
-def test_apalache_on_path(no_apalache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apalache_on_path(
+    no_apalache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del no_apalache
     for name in ("bin", "lib"):
         (tmp_path / "apalache" / name).mkdir(parents=True)

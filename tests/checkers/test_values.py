@@ -27,7 +27,7 @@ SAMPLES = {
     "<<>>": (),
     '<<1, "a", <<TRUE>>>>': (1, "a", (True,)),
     '[tag |-> "Sync", value |-> {}]': Fn(tag="Sync", value=frozenset()),
-    '(1 :> {} @@ 2 :> [a |-> 1])': Fn({1: frozenset(), 2: Fn(a=1)}),
+    "(1 :> {} @@ 2 :> [a |-> 1])": Fn({1: frozenset(), 2: Fn(a=1)}),
     "{[a |-> 1], [a |-> 2]}": frozenset({Fn(a=1), Fn(a=2)}),
     "m1": ModelValue("m1"),
 }

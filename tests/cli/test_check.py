@@ -69,8 +69,14 @@ class TestWithTlc:
         assert "must violate ExclusionInv" in done.stdout
 
     def test_what_fails_is_explained(self, keepstep: Keepstep, place: Path) -> None:
-        edit(place / "spec/Mutex.tla", "    /\\ taken = FALSE\n    /\\ rounds <", "    /\\ rounds <")
-        edit(place / "models/manifest.toml", 'old = "/\\\\ taken = FALSE"', 'old = "/\\\\ rounds < ROUNDS"')
+        edit(
+            place / "spec/Mutex.tla", "    /\\ taken = FALSE\n    /\\ rounds <", "    /\\ rounds <"
+        )
+        edit(
+            place / "models/manifest.toml",
+            'old = "/\\\\ taken = FALSE"',
+            'old = "/\\\\ rounds < ROUNDS"',
+        )
         done = keepstep("check", "good", "--html", "pages", "--mermaid", "pages")
         assert done.returncode == 1
         assert "good: ExclusionInv is violated after 2 steps" in done.stdout
@@ -79,7 +85,11 @@ class TestWithTlc:
         assert (place / "pages/good.mmd").is_file()
 
     def test_a_contradiction_is_an_error_of_its_own(self, keepstep: Keepstep, place: Path) -> None:
-        edit(place / "models/manifest.toml", 'name = "must-fail"', 'name = "must-fail"\ncompare = "exclusion"')
+        edit(
+            place / "models/manifest.toml",
+            'name = "must-fail"',
+            'name = "must-fail"\ncompare = "exclusion"',
+        )
         done = keepstep("check")
         assert done.returncode == 1
         assert "CONTRADICTION: exclusion: good (tlc) says HOLDS" in done.stdout

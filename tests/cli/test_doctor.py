@@ -51,9 +51,7 @@ def test_a_variable_that_names_nothing_is_told(keepstep: Keepstep) -> None:
     assert "TLA2TOOLS_JAR names /nowhere.jar" in str(found["TLC"]["note"])
 
 
-def test_an_altered_jar_is_told_and_not_used(
-    keepstep: Keepstep, variables: dict[str, str]
-) -> None:
+def test_an_altered_jar_is_told_and_not_used(keepstep: Keepstep, variables: dict[str, str]) -> None:
     folder = Path(variables["KEEPSTEP_CACHE_DIR"]) / "jars"
     folder.mkdir(parents=True)
     body = bytearray(find_tlc().jar.read_bytes())

@@ -84,6 +84,26 @@ def test_one_byte_of_the_specification_shows_in_the_file(project, capsys):
     assert "sha256 of its modules" in shown
 
 
+def test_the_shipped_roles_are_as_derived_from_the_shipped_specification(tmp_path, capsys):
+    repository = HERE.parents[1]
+    shutil.copytree(repository / "spec", tmp_path / "spec")
+    shutil.copytree(SHIMS, tmp_path / "models" / "shims")
+    manifest = '[[role]]\nspec = "spec/election/Contender.tla"\nmachine = "keepstep.roles.contender"\n'
+    (tmp_path / "models" / "manifest.toml").write_text(manifest)
+    assert run("--project", tmp_path, "--check") == 0, capsys.readouterr().out
+
+
+def test_derived_files_are_locked(project):
+    assert run("--project", project, "--lock") == 0
+    lock = (project / "models" / "evidence.lock").read_text()
+    assert "keeper.py" in lock
+    assert "lamp_types.py" in lock
+
+
+def test_a_lock_is_about_the_roles_of_the_project(project):
+    assert run("spec/Keeper.tla", "--project", project, "--lock") == 2
+
+
 def test_a_missing_file_differs(project, capsys):
     assert run("--project", project, "--check") == 1
     assert capsys.readouterr().out.count("missing  ") == 2

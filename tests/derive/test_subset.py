@@ -313,6 +313,7 @@ BREAKS = [
         "an optional fact given many", "![k] = {Fullest(k)}]", "![k] = Full(k)]", Rule.OPTIONAL, "![k] = Full(k)]", "several elements",
     ),
     # --- Names ---
+    Break("two facts of one name", "    \\* @fact\n    night,", "    \\* @fact\n    night,\n    \\* Again.\n    \\* @type: NODE -> Int;\n    \\* @fact\n    Night,", Rule.NAMES, "    Night,", "both be called 'night'"),
     Break("a keyword", "Despair(k) ==", "Raise(k) ==", Rule.NAMES, "Raise(k) ==", "'raise'"),
     Break("something built in", "Despair(k) ==", "List(k) ==", Rule.NAMES, "List(k) ==", "'list'"),
     Break("a part of the machine", "Despair(k) ==", "Send(k) ==", Rule.NAMES, "Send(k) ==", "'send'"),

@@ -75,7 +75,11 @@ def command(
     if lock and (modules or folder):
         raise click.UsageError("--lock is about the roles of the project: name no modules")
     targets = _targets(place, modules, folder)
-    derived = derive_targets(place, targets)
+    try:
+        derived = derive_targets(place, targets)
+    except InvalidSpec as error:
+        error.file = _short(error.file)
+        raise
     differing = _compare(derived) if check else _write_all(derived)
     if lock and not (check and differing):
         lock_derived(place, {one.path: one.modules for one in derived})
@@ -199,6 +203,13 @@ def derive_targets(project: Project, targets: Iterable[Target]) -> list[Derived]
 
 def _sany() -> Sany:
     return Sany(find_java().path, find_tlc().jar)
+
+
+def _short(file: str) -> str:
+    """A file as it is shown: from the current folder, if it is below it."""
+    path = Path(file)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else file
 
 
 # --- What is done with it ---------------------------------------------------------------------

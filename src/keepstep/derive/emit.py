@@ -96,10 +96,16 @@ def _formatted(text: str) -> str:
 # --- Prose ------------------------------------------------------------------------------
 
 
+def _escaped(prose: str) -> str:
+    """The prose as it stands between triple quotes."""
+    text = prose.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return f'{text[:-1]}\\"' if text.endswith('"') else text
+
+
 def _docstring(prose: str, indent: int) -> list[str]:
     """A docstring at an indentation, its first line one sentence if that can be."""
     pad = " " * indent
-    first, *paragraphs = prose.split("\n\n")
+    first, *paragraphs = _escaped(prose).split("\n\n")
     room = _WIDTH - indent
     if len(first) + 6 <= room and not paragraphs:
         return [f'{pad}"""{first}"""']
@@ -123,7 +129,7 @@ def _summary(text: str, room: int) -> tuple[str, str]:
 
 
 def _header(title: str, essay: str, spec: Spec, module: str, origin: Origin) -> list[str]:
-    lines = essay.splitlines() or [""]
+    lines = _escaped(essay).splitlines() or [f"The module {module}."]
     head = lines[0]
     first = f"{title}: {head[:1].lower()}{head[1:]}" if title else head
     first = first if len(first) + 3 <= _WIDTH else head

@@ -6,6 +6,7 @@ written, in `values`.
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -751,8 +752,22 @@ def _check_modes(role: Role) -> None:
 
 
 def _check_names(role: Role) -> None:
+    _check_facts(role)
     _check_attributes(role)
     _check_classes(role)
+
+
+def _check_facts(role: Role) -> None:
+    taken: dict[str, str] = {}
+    places = {variable.name: variable.at for variable in role.spec.variables}
+    for fact in role.facts:
+        if keyword.iskeyword(fact.attribute) or fact.attribute in taken:
+            other = taken.get(fact.attribute, "a keyword of Python")
+            message = (
+                f"the fact {fact.variable} and {other} would both be called {fact.attribute!r}"
+            )
+            raise refusal(role.spec, Rule.NAMES, message, places[fact.variable])
+        taken[fact.attribute] = f"the fact {fact.variable}"
 
 
 def _check_attributes(role: Role) -> None:

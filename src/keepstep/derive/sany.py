@@ -362,10 +362,8 @@ class _Reader:
         match node.tag:
             case "NumeralNode":
                 return Lit(int(_text(node, "IntValue")), place)
-            case "StringNode" if (value := node.find("StringValue")) is not None:
-                return Lit(value.text or "", place)
-            case "StringNode":  # The condition of the last arm of a CASE.
-                return App("$Other", at=place)
+            case "StringNode":
+                return self.string(node, place)
             case "AtNode":
                 return At(place)
             case "LabelNode":
@@ -375,6 +373,13 @@ class _Reader:
             case "OpApplNode":
                 return self.application(node, scope)
         return Opaque(node.tag, place)
+
+    def string(self, node: ET.Element, place: Place) -> Expression:
+        """A string; TLC 2.18 gives OTHER as one without a value, newer builds as `$Other`."""
+        value = node.find("StringValue")
+        if value is None or value.text == "$Other":
+            return App("$Other", at=place)
+        return Lit(value.text or "", place)
 
     def let(self, node: ET.Element, scope: _Scope) -> Expression:
         definitions = tuple(
