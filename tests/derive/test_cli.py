@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
@@ -88,8 +89,11 @@ def test_the_shipped_roles_are_as_derived_from_the_shipped_specification(tmp_pat
     repository = HERE.parents[1]
     shutil.copytree(repository / "spec", tmp_path / "spec")
     shutil.copytree(SHIMS, tmp_path / "models" / "shims")
-    manifest = '[[role]]\nspec = "spec/election/Contender.tla"\nmachine = "keepstep.roles.contender"\n'
-    (tmp_path / "models" / "manifest.toml").write_text(manifest)
+    (tmp_path / "models" / "manifest.toml").write_text(
+        MANIFEST.replace("spec/Keeper.tla", "spec/election/Contender.tla").replace(
+            "roles/keeper.py", "keepstep.roles.contender"
+        )
+    )
     assert run("--project", tmp_path, "--check") == 0, capsys.readouterr().out
 
 
@@ -121,8 +125,7 @@ def test_a_module_outside_of_any_project(project, tmp_path, capsys, monkeypatch)
     assert "from package.lamp_types import" in text
     assert run(outside / "Keeper.tla", "--to", package, "--project", project, "--check") == 0
     monkeypatch.syspath_prepend(tmp_path)
-    from package import keeper
-
+    keeper = importlib.import_module("package.keeper")
     assert keeper.Keeper.__name__ == "Keeper"
     for name in [name for name in sys.modules if name.partition(".")[0] == "package"]:
         del sys.modules[name]

@@ -5,6 +5,7 @@ With KEEPSTEP_ACCEPT=1 the golden files are written anew; read the difference be
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import ruff
 
 from keepstep.cli.derive import Target, derive_targets
 from keepstep.core.machine import Cell, Refused
+from keepstep.errors import LocalViolation
 from keepstep.tla.sources import Project
 
 HERE = Path(__file__).parent
@@ -50,10 +52,10 @@ def derived():
 
 
 @pytest.fixture
-def golden_path(monkeypatch):
-    """The golden packages can be imported."""
+def golden(monkeypatch):
+    """Imports a module of a golden package."""
     monkeypatch.syspath_prepend(GOLDEN)
-    yield GOLDEN
+    yield importlib.import_module
     for name in [name for name in sys.modules if name.partition(".")[0] in ROLES]:
         del sys.modules[name]
 
@@ -108,8 +110,8 @@ def tell(machine, *inputs):
     return [asked for told in inputs for asked in machine.step(told)]
 
 
-def test_contender_of_the_study(golden_path):
-    from derived_study import contender as c
+def test_contender_of_the_study(golden):
+    c = golden("derived_study.contender")
 
     machine = c.Contender(Cell("n1", c.ContenderFacts()))
     ticket = c.TicketName(number=3, node="n1")
@@ -130,13 +132,11 @@ def test_contender_of_the_study(golden_path):
     assert machine.facts == c.ContenderFacts(session=7, ticket=3, fence=6)
 
 
-def test_a_task_from_its_book_to_its_worker(golden_path):
-    from derived_tasks import middle_manager as m
-    from derived_tasks import overlord as o
+def test_a_task_from_its_book_to_its_worker(golden):
+    m = golden("derived_tasks.middle_manager")
+    o = golden("derived_tasks.overlord")
 
-    overlord = o.Overlord(
-        Cell("o1", o.OverlordFacts(), settings=o.OverlordSettings(capacity=1))
-    )
+    overlord = o.Overlord(Cell("o1", o.OverlordFacts(), settings=o.OverlordSettings(capacity=1)))
     registration = o.Registration(worker="w1", incarnation=7, version=0, disabled=False)
     book = frozenset(o.Entry(task=f"t{n}", attempt=1, published=False) for n in (1, 2))
     tell(
@@ -165,18 +165,16 @@ def test_a_task_from_its_book_to_its_worker(golden_path):
         worker.step(m.AttemptEnded("t1", 1, "failed"))
 
 
-def test_a_machine_without_its_settings_says_so(golden_path):
-    from derived_tasks import overlord as o
-
-    from keepstep.errors import LocalViolation
+def test_a_machine_without_its_settings_says_so(golden):
+    o = golden("derived_tasks.overlord")
 
     machine = o.Overlord(Cell("o1", o.OverlordFacts()))
     with pytest.raises(LocalViolation, match="OverlordSettings"):
         _ = machine.settings
 
 
-def test_announcer_replaces_the_entry_of_an_earlier_session(golden_path):
-    from derived_segments import announcer as a
+def test_announcer_replaces_the_entry_of_an_earlier_session(golden):
+    a = golden("derived_segments.announcer")
 
     machine = a.Announcer(Cell("n1", a.AnnouncerFacts(wanted=frozenset({"s1"}))))
     entry = a.Entry(name="n1", id=1, stamp=1, version=4, owner=6, serves=frozenset({"s0"}))
@@ -187,8 +185,8 @@ def test_announcer_replaces_the_entry_of_an_earlier_session(golden_path):
     ]
 
 
-def test_view_reads_what_is_outdated(golden_path):
-    from derived_segments import view as v
+def test_view_reads_what_is_outdated(golden):
+    v = golden("derived_segments.view")
 
     machine = v.View(Cell("r1", v.ViewFacts()))
     asked = tell(
@@ -197,8 +195,8 @@ def test_view_reads_what_is_outdated(golden_path):
     assert asked == [v.ListEntries(), v.ReadEntries(frozenset({"n1"}))]
 
 
-def test_replica_serves_and_is_dropped(golden_path):
-    from derived_segments import replica as r
+def test_replica_serves_and_is_dropped(golden):
+    r = golden("derived_segments.replica")
 
     machine = r.Replica(Cell("h1/s1", r.ReplicaFacts()))
     drop = r.Ordered(action="drop", keepers=frozenset())
@@ -208,8 +206,8 @@ def test_replica_serves_and_is_dropped(golden_path):
     assert asked == [r.Announce(consuming=False), r.Withdraw(frozenset()), r.Erase()]
 
 
-def test_coordinator_refuses_to_load_what_is_not_used(golden_path):
-    from derived_segments import coordinator as c
+def test_coordinator_refuses_to_load_what_is_not_used(golden):
+    c = golden("derived_segments.coordinator")
 
     machine = c.Coordinator(Cell("c1", c.CoordinatorFacts()))
     replica = c.ReplicaId(node="h1", segment="s1")
@@ -226,8 +224,8 @@ def test_coordinator_refuses_to_load_what_is_not_used(golden_path):
     assert asked == [c.PlaceOrder(fence=3, choice=load.choice)]
 
 
-def test_broker_merges_what_it_awaits(golden_path):
-    from derived_segments import broker as b
+def test_broker_merges_what_it_awaits(golden):
+    b = golden("derived_segments.broker")
 
     machine = b.Broker(Cell("b1", b.BrokerFacts(), settings=b.BrokerSettings(rounds=2)))
     part = b.Part(node="h1", segment="s1")
@@ -242,12 +240,10 @@ def test_broker_merges_what_it_awaits(golden_path):
     assert asked[-1] == b.Answer(served=frozenset({"s1"}), missing=frozenset({"s2"}))
 
 
-def test_keeper_uses_optional_and_keyed_facts(golden_path):
-    from derived_lamp import keeper as k
+def test_keeper_uses_optional_and_keyed_facts(golden):
+    k = golden("derived_lamp.keeper")
 
-    machine = k.Keeper(
-        Cell("k1", k.KeeperFacts(), settings=k.KeeperSettings(enough=5, lamp="old"))
-    )
+    machine = k.Keeper(Cell("k1", k.KeeperFacts(), settings=k.KeeperSettings(enough=5, lamp="old")))
     casks = [k.Cask(name=f"c{n}", litres=n, sealed=False) for n in (4, 6, 9)]
     listed = k.CasksListed(casks=frozenset(casks), leaking=frozenset({"c9"}))
     assert tell(machine, k.Dusk(1), listed) == [k.ListCasks(), k.Burn(cask=casks[1], litres=5)]

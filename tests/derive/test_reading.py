@@ -100,7 +100,8 @@ def test_comments_beside_an_enumeration():
         ("(NODE, Str) => Bool", t.OperatorType((t.ConstType("NODE"), t.StrType()), t.BoolType())),
         ("NODE => $a", t.OperatorType((t.ConstType("NODE"),), t.AliasType("a"))),
         ("() => Int", t.OperatorType((), t.IntType())),
-        ("{ a: Int, b: Set(Str) }", t.RecordType((("a", t.IntType()), ("b", t.SetType(t.StrType()))))),
+        ("{ a: Int, b: Set(Str) }",
+         t.RecordType((("a", t.IntType()), ("b", t.SetType(t.StrType()))))),
         ("A(UNIT) | B({ x: Int })",
          t.VariantType((("A", t.UnitType()), ("B", t.RecordType((("x", t.IntType()),)))))),
         ("<<Int, Str>>", t.TupleType((t.IntType(), t.StrType()))),
@@ -114,7 +115,9 @@ def test_types(text, meant):
     assert t.parse_type(text) == meant
 
 
-@pytest.mark.parametrize("text", ["", "Int Int", "Set(Int", "-> Int", "{ a Int }", "(Int, Int)", "?"])
+@pytest.mark.parametrize(
+    "text", ["", "Int Int", "Set(Int", "-> Int", "{ a Int }", "(Int, Int)", "?"]
+)
 def test_what_is_no_type(text):
     with pytest.raises(InvalidSpec, match="cannot read the type"):
         t.parse_type(text)

@@ -120,9 +120,8 @@ def test_a_bound_name_does_not_capture_what_is_substituted(system):
 
 
 def test_instances_within_instances_are_resolved(system):
-    (serve,) = [
-        p for p in walk(system.named("S!Serve").body) if isinstance(p, App) and p.source == "defined"
-    ]
+    parts = walk(system.named("S!Serve").body)
+    (serve,) = [part for part in parts if isinstance(part, App) and part.source == "defined"]
     assert (serve.op, serve.args) == ("S!R!Go", (Name("n", "local"), Name("n", "local")))
     inner = system.named("S!R!Go")
     assert calls(inner.body)[:2] == ["S!R!Hidden", "S!R!F"]

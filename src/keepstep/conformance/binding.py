@@ -23,7 +23,7 @@ from keepstep.errors import Divergence, InvalidModel
 from keepstep.tla.operations import UNIT, function
 from keepstep.tla.values import Fn, render
 
-__all__ = ["Binding", "Misfit", "camel_case", "snake_case"]
+__all__ = ["Binding", "Misfit", "camel_case", "forget_types", "snake_case"]
 
 Convert = Callable[[Any], Any]
 
@@ -71,7 +71,8 @@ class Binding:
             if issubclass(value, Input) and value is not Input
         }
         self.facts: type[Any] = self._facts()
-        self.fact_names = tuple(item.name for item in fields(self.facts))
+        found = named.get(f"{self.machine.__name__}Settings")
+        self.settings = found if found is not None and is_dataclass(found) else None
 
     def _facts(self) -> type[Any]:
         for base in getattr(self.machine, "__orig_bases__", ()):
@@ -124,6 +125,23 @@ class Binding:
             raise Misfit(f"the facts of the module and of the specification differ: {odd}")
         return self.facts(**{name: _converter(hints[name])[0](values[name]) for name in hints})
 
+    def to_settings(self, constants: Mapping[str, Any]) -> Any:
+        """The settings that constants of the specification are; None if the role has none.
+
+        Raises:
+            Misfit: A setting has no constant, or it has another type.
+        """
+        if self.settings is None:
+            return None
+        given = {name.lower().replace("_", ""): value for name, value in constants.items()}
+        found = {}
+        for name, hint in _hints(self.settings).items():
+            key = name.replace("_", "")
+            if key not in given:
+                raise Misfit(f"the setting {name} has no constant")
+            found[name] = _converter(hint)[0](given[key])
+        return self.settings(**found)
+
     # --- From Python to the specification ---
 
     def from_facts(self, facts: Any) -> dict[str, Any]:
@@ -165,6 +183,12 @@ def _vocabulary(named: Mapping[str, type[Any]]) -> dict[str, type[Any]]:
         for name, value in vars(sys.modules[module]).items()
         if isinstance(value, type) and value.__module__ == module
     }
+
+
+def forget_types() -> None:
+    """Forget what is known of dataclasses, so that their modules can be collected."""
+    for known in (_hints, _variant_reader, _payload_writer, _converter):
+        known.cache_clear()
 
 
 @cache

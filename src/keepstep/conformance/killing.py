@@ -6,6 +6,7 @@ everything and show nothing about the layers.
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ import msgspec
 
 from keepstep.checkers.process import Supervisor
 from keepstep.checkers.tlc import dump_graph
-from keepstep.conformance.binding import Binding
+from keepstep.conformance.binding import Binding, forget_types
 from keepstep.conformance.disjointness import find_overlaps
 from keepstep.conformance.mutants import Mutant
 from keepstep.conformance.player import Cast
 from keepstep.conformance.role_table import build_role_table
-from keepstep.conformance.roles import load_source, read_spec
+from keepstep.conformance.roles import LOADED, load_source, read_spec
 from keepstep.conformance.run import Role, Stage, graph_models, prepare_roles, stage
 from keepstep.conformance.shape import find_oddities
 from keepstep.conformance.system_graph import SystemGraph
@@ -101,17 +102,23 @@ class Arena:
 
     def judge(self, text: str, origin: str) -> tuple[str, str]:
         """The layer that tells a class from the role, and how; two empty texts if none does."""
-        return self.judge_loaded(lambda: load_source(text, origin))
+        before = set(sys.modules)
+        try:
+            return self.judge_loaded(lambda: load_source(text, origin))
+        finally:
+            for name in set(sys.modules) - before:
+                if name.startswith(LOADED):
+                    del sys.modules[name]
+            forget_types()
 
     def judge_loaded(self, load: Callable[[], ModuleType]) -> tuple[str, str]:
         """As `judge`, of a module that something else loads."""
         try:
-            cast = Cast(self.role.form, Binding(load()))
+            cast = Cast(self.role.form, Binding(load()), self.role.constants)
         except Exception as error:  # noqa: BLE001 - whatever happens, it was noticed
             return "construction", f"{type(error).__name__}: {error}"
-        for layer, look in zip(
-            LAYERS[1:], (self._shape, self._overlap, self._table, self._graph), strict=True
-        ):
+        looks = (self._shape, self._overlap, self._table, self._graph)
+        for layer, look in zip(LAYERS[1:], looks, strict=True):
             if reason := look(cast):
                 return layer, reason
         return "", ""
@@ -126,6 +133,7 @@ class Arena:
         return str(overlaps[0]) if overlaps else ""
 
     def _table(self, cast: Cast) -> str:
+        cast.use(self.role.constants)
         difference = self.table.compare(cast, first_only=True).difference
         if difference is None:
             return ""

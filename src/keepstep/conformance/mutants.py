@@ -123,9 +123,12 @@ class _Term:
     target: str
     guards: dict[str, str]
     action: str
+    internal: bool = False
 
     def expression(self) -> ast.expr:
         keywords = "".join(f", {key}={value!r}" for key, value in self.guards.items())
+        if self.internal and self.sources == [self.target]:
+            keywords += ", internal=True"
         keywords += f", on={self.action!r}"
         given = ", ".join(self.sources)
         if self.kind == "internally":
@@ -167,7 +170,7 @@ def _term(call: ast.Call) -> _Term:
     head = call.func.value if isinstance(call.func, ast.Attribute) else None
     state = head.id if isinstance(head, ast.Name) else ""
     if isinstance(call.func, ast.Attribute) and call.func.attr == "to":
-        return _Term("to", [state], names[0], guards, action)
+        return _Term("to", [state], names[0], guards, action, internal="internal" in keywords)
     return _Term("from_", names, state, guards, action)
 
 

@@ -8,7 +8,7 @@ input alone (tests/conformance proves it of each class that is played), so each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -170,6 +170,7 @@ class Cast:
     Args:
         form: The role's form.
         binding: The module with the class.
+        constants: The constants of the specification, of which some may be settings.
         remember: Execute each distinct step once only.
 
     Attributes:
@@ -177,7 +178,14 @@ class Cast:
         refusals: How many of them it refused.
     """
 
-    def __init__(self, form: RoleForm, binding: Binding, *, remember: bool = True) -> None:
+    def __init__(
+        self,
+        form: RoleForm,
+        binding: Binding,
+        constants: Mapping[str, Any] | None = None,
+        *,
+        remember: bool = True,
+    ) -> None:
         self.form, self.binding, self.remember = form, binding, remember
         self.executions = 0
         self.refusals = 0
@@ -188,6 +196,7 @@ class Cast:
         self._inputs: dict[Any, Input] = {}
         self._listener = _Listener()
         self.machine = self._new_machine()
+        self.use(constants or {})
         self._facts: dict[tuple[Any, ...], Any] = {}
         self._rivals: dict[tuple[str, str], list[Transition]] = {}
 
@@ -196,6 +205,17 @@ class Cast:
         machine = self.binding.machine(cell)
         machine.add_listener(self._listener)
         return machine
+
+    def use(self, constants: Mapping[str, Any]) -> None:
+        """Play with these constants from now on; what was remembered holds if none matters.
+
+        Raises:
+            Misfit: A setting of the class has no constant.
+        """
+        settings = self.binding.to_settings(constants) if constants else None
+        if settings != self.machine.model.settings:
+            self.machine.model.settings = settings
+            self.outcomes.clear()
 
     # --- One step ---
 

@@ -31,7 +31,19 @@ from keepstep.derive.sany import Sany
 from keepstep.errors import InvalidModel
 from keepstep.tla.sources import Project
 
-__all__ = ["RoleEntry", "constants_of", "load_machine", "load_roles", "load_source", "read_spec"]
+__all__ = [
+    "LOADED",
+    "RoleEntry",
+    "constants_of",
+    "load_machine",
+    "load_roles",
+    "load_source",
+    "read_spec",
+]
+
+
+LOADED = "keepstep_played_"
+"""How the names of modules begin that are loaded from a text."""
 
 
 class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,7 +115,7 @@ def load_machine(project: Project, entry: RoleEntry) -> ModuleType:
 
 def load_source(text: str, origin: str) -> ModuleType:
     """Execute the text of a role's module under a name of its own."""
-    name = "keepstep_played_" + hashlib.sha256(f"{origin}\n{text}".encode()).hexdigest()[:16]
+    name = LOADED + hashlib.sha256(f"{origin}\n{text}".encode()).hexdigest()[:16]
     spec = importlib.util.spec_from_loader(name, loader=None, origin=origin)
     if spec is None:
         raise InvalidModel(f"cannot load {origin}")

@@ -74,7 +74,8 @@ class Role:
         Raises:
             InvalidModel: It cannot be imported.
         """
-        return Cast(self.form, Binding(load_machine(project, self.entry)), remember=remember)
+        binding = Binding(load_machine(project, self.entry))
+        return Cast(self.form, binding, self.constants, remember=remember)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +200,18 @@ class Stage:
 
     Attributes:
         system: Its translation.
+        constants: The values of its constants.
         parts: For each instance of a role: the role, its prefix, its variables' names here.
     """
 
     system: System
+    constants: dict[str, Any]
     parts: list[tuple[Role, str, dict[str, str]]] = field(default_factory=list)
 
     def play(self, casts: dict[str, Cast]) -> None:
         """Let casts, by the names of their role modules, play all roles."""
+        for cast in casts.values():
+            cast.use(self.constants)
         self.system.players = {
             prefix: casts[role.entry.name].join(self.system, role.quiet, names)
             for role, prefix, names in self.parts
@@ -248,7 +253,7 @@ def stage(spec: Spec, model: Model, roles: Sequence[Role]) -> Stage:
         invariants=model.invariants,
         played=played,
     )
-    return Stage(system, parts)
+    return Stage(system, constants_of(model.constants), parts)
 
 
 def _behaviour(spec: Spec, model: Model) -> tuple[str, str]:

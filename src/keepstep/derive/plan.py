@@ -259,6 +259,7 @@ class _Planner:
     def role(self) -> Role:
         machine, me = self.machine()
         self.check_marks()
+        self.check_fact_names()
         state = self.marked("state", "one")
         node_type = self.node_type(state)
         inbox, outbox = self.marked("inbox", "one"), self.marked("outbox", "one")
@@ -324,6 +325,17 @@ class _Planner:
                 raise self.refuse(Rule.MARKS, message, variable.at)
             if "type" not in variable.annotations:
                 raise self.refuse(Rule.TYPES, f"{variable.name} has no @type", variable.at)
+
+    def check_fact_names(self) -> None:
+        """Facts share the namespace of their dataclass."""
+        taken: dict[str, str] = {}
+        for variable in self.with_mark("fact"):
+            attribute = snake(variable.name)
+            if keyword.iskeyword(attribute) or attribute in taken:
+                other = taken.get(attribute, "a keyword of Python")
+                message = f"{variable.name} and {other} would both be called {attribute!r}"
+                raise self.refuse(Rule.NAMES, message, variable.at)
+            taken[attribute] = f"the fact {variable.name}"
 
     def with_mark(self, mark: str) -> list[Declaration]:
         return [variable for variable in self.spec.variables if mark in variable.annotations]
@@ -752,22 +764,8 @@ def _check_modes(role: Role) -> None:
 
 
 def _check_names(role: Role) -> None:
-    _check_facts(role)
     _check_attributes(role)
     _check_classes(role)
-
-
-def _check_facts(role: Role) -> None:
-    taken: dict[str, str] = {}
-    places = {variable.name: variable.at for variable in role.spec.variables}
-    for fact in role.facts:
-        if keyword.iskeyword(fact.attribute) or fact.attribute in taken:
-            other = taken.get(fact.attribute, "a keyword of Python")
-            message = (
-                f"the fact {fact.variable} and {other} would both be called {fact.attribute!r}"
-            )
-            raise refusal(role.spec, Rule.NAMES, message, places[fact.variable])
-        taken[fact.attribute] = f"the fact {fact.variable}"
 
 
 def _check_attributes(role: Role) -> None:
