@@ -69,11 +69,13 @@ class Locked:
     Attributes:
         verdict: As a JSON object.
         date: The day on which the tool ran.
+        digest: Of its entry in the lock.
         stale: Why the verdict is stale; empty if it is fresh.
     """
 
     verdict: Mapping[str, Any]
     date: str
+    digest: str
     stale: tuple[str, ...]
 
 
@@ -104,7 +106,7 @@ def locked_verdict(project: Project, manifest: Manifest, model: Model, lock: Loc
     )
     if lock.problem:
         reasons.insert(0, lock.problem)
-    return Locked(entry["verdict"], entry["date"], tuple(reasons))
+    return Locked(entry["verdict"], entry["date"], str(entry.get("digest")), tuple(reasons))
 
 
 def lock_models(project: Project, manifest: Manifest, found: Mapping[str, Found]) -> list[str]:

@@ -99,6 +99,7 @@ class TestRuns:
         outcome = checked(define, BOUNDED + 'invariants = ["TypeInv"]\n' + keys)
         assert outcome.vacuous
 
+    @pytest.mark.full
     def test_an_inductive_proof(self, define: Define) -> None:
         keys = 'implies = ["ExclusionInv", "TypeInv"], actions = ["AscendActionInv"]'
         outcome = checked(
@@ -107,11 +108,13 @@ class TestRuns:
         assert outcome.verdict.kind == Kind.HOLDS
         assert not outcome.vacuous
 
+    @pytest.mark.full
     def test_an_invariant_that_is_too_weak_is_named(self, define: Define) -> None:
         keys = 'inductive = { invariant = "IndWeak" }\nseconds = 240'
         outcome = checked(define, INDUCTIVE + keys)
         assert (outcome.verdict.kind, outcome.verdict.property) == (Kind.VIOLATED, "IndWeak")
 
+    @pytest.mark.full
     def test_an_action_invariant_that_fails_where_nothing_of_it_changes(
         self, define: Define
     ) -> None:
@@ -119,6 +122,7 @@ class TestRuns:
         outcome = checked(define, INDUCTIVE + keys)
         assert outcome.verdict.property == "StrictActionInv"
 
+    @pytest.mark.full
     def test_what_does_not_follow_is_named(self, define: Define) -> None:
         proof = 'inductive = { invariant = "IndInv", implies = ["TypeInv", "InsideExample"] }'
         keys = proof + "\nseconds = 240"

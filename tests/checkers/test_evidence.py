@@ -187,6 +187,6 @@ def test_asking_for_evidence_loads_nothing_heavy() -> None:
         "import sys, keepstep.lockfile\n"
         "from keepstep.lockfile import shipped_evidence\n"
         "shipped_evidence()\n"
-        "print([name for name in ('msgspec', 'rich', 'click', 'statemachine') if name in sys.modules])"
+        "print([name for name in ('msgspec', 'rich', 'click') if name in sys.modules])"
     )
     assert python(program).stdout.strip() == "[]"

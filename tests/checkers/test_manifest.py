@@ -11,6 +11,8 @@ from keepstep.tla.sources import Project
 Define = Callable[[str], tuple[Project, Model]]
 
 SAFE = 'checker = "tlc"\nmode = "safety"\nexpected = "HOLDS"\n'
+MUST_FAIL = 'checker = "tlc"\nmode = "safety"\nexpected = "VIOLATED"\ninvariants = ["TypeInv"]\n'
+BOUNDED = 'checker = "apalache"\nmode = "bounded"\ninvariants = ["TypeInv"]\n'
 INDUCTIVE = 'checker = "apalache"\nmode = "inductive"\nexpected = "HOLDS"\n'
 
 
@@ -63,24 +65,22 @@ def test_a_name_that_fits_no_model_is_refused(project: Project) -> None:
             "mutation: unknown key 'from'",
         ),
         (
-            'checker = "tlc"\nmode = "safety"\nexpected = "VIOLATED"\ninvariants = ["TypeInv"]',
+            MUST_FAIL,
             "needs 'violated'",
         ),
         (
-            'checker = "tlc"\nmode = "safety"\nexpected = "VIOLATED"\ninvariants = ["TypeInv"]\n'
-            'violated = "ExclusionInv"',
+            MUST_FAIL + 'violated = "ExclusionInv"',
             "is none of what it checks",
         ),
         ('checker = "tlc"\nmode = "safety"\nexpected = "OK"\n', "expected must be"),
         ('checker = "tlc"\nmode = "bounded"\nexpected = "HOLDS up to k"\n', "is not for checker"),
         ('checker = "spin"\nmode = "safety"\nexpected = "HOLDS"\n', "key 'checker'"),
         (
-            'checker = "apalache"\nmode = "bounded"\nexpected = "HOLDS"\ninvariants = ["TypeInv"]',
+            BOUNDED + 'expected = "HOLDS"',
             "never gives 'HOLDS'",
         ),
         (
-            'checker = "apalache"\nmode = "bounded"\nexpected = "HOLDS up to 3"\nlength = 4\n'
-            'invariants = ["TypeInv"]',
+            BOUNDED + 'expected = "HOLDS up to 3"\nlength = 4',
             "but length = 4",
         ),
         (INDUCTIVE, "needs the key 'inductive'"),

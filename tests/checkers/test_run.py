@@ -14,6 +14,7 @@ from keepstep.checkers.run import (
     Observer,
     Result,
     Source,
+    choose_models,
     contradictions,
     judge,
     lock_report,
@@ -309,7 +310,17 @@ class TestWithoutApalache:
         report = go(Project(project.root))
         assert report.exit_code == Exit.AS_EXPECTED
         assert report.results[0].source is Source.LOCKED
-        assert report.results[0].why == "not re-run here (locked 2026-11-01)"
+        assert report.results[0].why.startswith("not re-run here (locked 2026-11-01, ")
+
+    def test_the_quick_lane_shows_every_model_of_apalache(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        apalache_is_missing(monkeypatch, project)
+        text = project.manifest.read_text()
+        project.manifest.write_text(text.replace("length = 4", 'length = 4\nlane = "full"'))
+        manifest = load_manifest(project)
+        assert manifest.pick([], "quick") == []
+        assert choose_models(manifest, [], "quick") == manifest.models
 
     def test_a_locked_verdict_that_is_too_weak_does_not(
         self, project: Project, monkeypatch: pytest.MonkeyPatch

@@ -69,7 +69,7 @@ def test_a_model_that_holds(define: Define) -> None:
             ["", "Enter", "Leave"],
         ),
         (
-            'invariants = ["TypeInv"]\nconstants = { PROCS = ["p"], ROUNDS = 1 }\ndeadlock = true\n',
+            'invariants = ["TypeInv"]\ndeadlock = true\nconstants = { PROCS = ["p"], ROUNDS = 1 }',
             "deadlock",
             ["", "Enter", "Leave"],
         ),
@@ -84,6 +84,13 @@ def test_a_violation_is_told_by_its_name(
     assert [step.action.split("(")[0] for step in outcome.trace.steps] == actions
     assert outcome.trace.steps[0].state["rounds"] == 0
     assert Outcome.from_json(outcome.to_json()).trace == outcome.trace
+
+
+def test_a_violation_by_the_initial_state_shows_it(define: Define) -> None:
+    outcome = checked(define, SAFE + 'invariants = ["TypeInv", "ExclusionInv", "Refuted"]')
+    assert outcome.verdict.property == "Refuted"
+    assert outcome.trace is not None
+    assert [step.state["rounds"] for step in outcome.trace.steps] == [0]
 
 
 def test_liveness_is_violated_by_name_and_shown_as_a_lasso(define: Define) -> None:

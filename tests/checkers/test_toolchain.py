@@ -321,6 +321,18 @@ def test_apalache_is_installed_from_a_server(
     assert leftovers(no_apalache / "tools") == [home.name]
 
 
+def test_a_proxy_is_honoured_for_apalache_too(
+    no_apalache: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del no_apalache
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", site.url)
+    monkeypatch.setenv("KEEPSTEP_APALACHE_URL", "http://release.invalid/a.tgz")
+    site.files["http://release.invalid/a.tgz"] = RELEASE
+    assert (install_apalache(ARCHIVE) / "lib/apalache.jar").is_file()
+
+
 def test_an_installed_apalache_that_was_altered_is_refused(
     no_apalache: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

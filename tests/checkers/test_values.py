@@ -87,7 +87,7 @@ def test_a_function_is_immutable_and_hashed_by_its_items() -> None:
     assert one.put("a", 2) == {"a": 2}
     assert one == {"a": 1}
     assert hash(Fn(a=1, b=2)) == hash(Fn(b=2, a=1))
-    assert pickle.loads(pickle.dumps(one)) == one
+    assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301 - our own
     with pytest.raises(TypeError):
         one["a"] = 3
     with pytest.raises(TypeError):

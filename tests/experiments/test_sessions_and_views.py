@@ -9,7 +9,15 @@ import pytest
 from kazoo.client import KazooClient, KazooState
 from kazoo.exceptions import ConnectionLoss, SessionExpiredError
 
-from keepstep.testing import FaultProxy, Observer, Refusal, WireClient, dump, expire
+from keepstep.testing import (
+    ConnectionEnded,
+    FaultProxy,
+    Observer,
+    Refusal,
+    WireClient,
+    dump,
+    expire,
+)
 
 pytestmark = pytest.mark.zookeeper
 
@@ -216,8 +224,6 @@ def test_after_a_wipe_everything_restarts_and_old_sessions_are_refused(server, p
 
 
 def test_after_a_wipe_a_client_that_has_seen_later_transactions_is_turned_away(server, path):
-    from keepstep.testing import ConnectionEnded
-
     with WireClient(server.address) as client:
         for number in range(5):
             client.create(f"{path}-{number}")

@@ -153,18 +153,37 @@ def test_two_who_found_the_epoch_at_once_agree_on_one(shared_server, driver, obs
     assert reasons(one) == [Revocation.SUPERSEDED]
 
 
+def until_the_epoch_is_read(driver, shell):
+    """Deliver until the answer that holds the epoch is there, and leave it there."""
+    driver.until(shell, "fencing")
+    assert shell.deliver_one(10.0, Lane.ANSWER).told is None, "the names come first"
+    while not shell.pending(Lane.ANSWER):
+        assert shell.deliver_one(0.01, Lane.STATE) is None
+
+
 def test_whoever_reads_the_epoch_and_is_overtaken_gives_way(shared_server, driver, path):
     fence = path.replace("/shell/", "/fences/")
     driver.leader(shared_server, fence_path=fence)
     two = driver.make(shared_server, identity="B", path=f"{path}-other", fence_path=fence)
-    driver.until(two, "fencing")
-    while two.outstanding is not None and two.state == "fencing":
-        if two.deliver_one(1.0).action == "bid":
-            break
+    until_the_epoch_is_read(driver, two)
     three = driver.make(shared_server, identity="C", path=f"{path}-third", fence_path=fence)
     driver.until(three, "leading")
-    driver.until(two, "leading")
-    assert sorted(epochs(two) + epochs(three)) == [2, 3]
+    assert "give_way" in driver.until(two, "leading")
+    assert epochs(three) == [2]
+    assert epochs(two) == [3]
+
+
+def test_who_lost_its_ticket_does_not_raise_the_epoch(shared_server, driver, observer, path):
+    shell = driver.make(shared_server)
+    driver.until(shell, "founding")
+    while shell.state == "founding":
+        shell.deliver_one(1.0)
+    until_the_epoch_is_read(driver, shell)
+    with WireClient(shared_server.address) as outside:
+        outside.delete(f"{path}/{outside.get_children(path)[0]}")
+    assert driver.until(shell, "ranking")[-1] == "rerank"
+    (incarnation,) = observer.children(f"/keepstep{path}")
+    assert json.loads(observer.read(f"/keepstep{path}/{incarnation}").data)["epoch"] == 0
 
 
 # --- Writing ---
@@ -323,6 +342,46 @@ def test_nothing_is_submitted_on_a_connection_the_machine_was_not_told_of(shared
     assert shell.leadership is None, "the shell knows before the machine does"
     with pytest.raises(LeadershipLost):
         driver.settle(shell, write).result()
+
+
+def test_a_resignation_whose_outcome_is_unknown_is_repeated(shared_server, driver, path):
+    with FaultProxy(shared_server.address) as proxy:
+        first = driver.leader(proxy)
+        second = driver.make(shared_server, identity="B")
+        driver.until(second, "waiting")
+        fault = proxy.drop_next_request(lambda request: request.opcode == Opcode.DELETE)
+        first.resign()
+        driver.until(first, "offline")
+        assert fault.wait(1).applied is False
+        driver.until(first, "waiting")
+        assert reasons(first) == [Revocation.RESIGNED, Revocation.RESIGNED]
+        driver.until(second, "leading")
+
+
+def test_a_resignation_is_about_one_session(shared_server, end_session, driver):
+    with FaultProxy(shared_server.address) as proxy:
+        shell = driver.leader(proxy)
+        proxy.drop_next_request(lambda request: request.opcode == Opcode.DELETE)
+        shell.resign()
+        driver.until(shell, "leaving")
+        end_session(shell.session)
+        driver.until(shell, "offline")
+        proxy.heal()
+        driver.until(shell, "leading")
+        assert shell.deliver_one(0.2) is None, "the ticket of the new session is kept"
+        assert shell.state == "leading"
+
+
+def test_a_lost_connection_is_no_news_of_the_ticket_ahead(shared_server, driver):
+    driver.leader(shared_server)
+    second = driver.make(shared_server, identity="B")
+    driver.until(second, "waiting")
+    assert second.deliver_one(5.0, Lane.ANSWER).told is None, "the watch is left"
+    second._link.cut(second._connection)
+    assert second.deliver_one(5.0, Lane.STATE).action == "suspend"
+    assert second.deliver_one(5.0, Lane.STATE).action == "attach"
+    assert second.pending(Lane.NOTIFICATION) == 0
+    driver.until(second, "waiting")
 
 
 def test_after_an_expiry_a_new_ticket_is_drawn(shared_server, end_session, driver, observer, path):
@@ -532,9 +591,13 @@ def test_a_refusal_by_the_machine_is_raised_and_changes_nothing(shared_server, d
 
     shell = driver.make(shared_server, shell_class=Confused)
     driver.until(shell, "syncing")
-    with pytest.raises(Refused):
+
+    def drive():
         while shell.deliver_one(5.0) is not None:
             assert shell.state == "syncing"
+
+    with pytest.raises(Refused):
+        drive()
     assert shell.state == "syncing"
 
 

@@ -142,6 +142,26 @@ def test_a_slow_callback_delays_no_revocation(shared_server, end_session, electi
     assert order[2] == 2
 
 
+def test_a_leadership_that_ends_before_its_callback_is_passed_over(
+    shared_server, end_session, elections, eventually
+):
+    order, go_on = [], threading.Event()
+
+    def slow(epoch):
+        order.append(epoch)
+        go_on.wait(20)
+
+    election = elections(shared_server, on_elected=slow, on_revoked=order.append)
+    with election:
+        for epoch in (1, 2):
+            eventually(lambda epoch=epoch: election.epoch == epoch)
+            end_session(election._shell.session)
+        eventually(lambda: election.epoch == 3)
+        go_on.set()
+        eventually(lambda: len(order) == 3)
+        assert order == [1, "the connection was lost", 3]
+
+
 def test_a_late_callback_does_not_write_under_a_later_leadership(
     shared_server, end_session, elections, path
 ):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import uuid
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +48,7 @@ def test_a_participant_that_names_its_znodes_otherwise_still_counts():
     [
         "",
         "epoch",
-        f"{uuid.uuid4().hex}__lock__0000000001",
+        "3fcb0d2e54a54b479a0e8f1c8a1f2b11__lock__0000000001",
         f"_c_{NODE}-latch-7",
         f"_c_{NODE}-latch-00000000007",
         f"_c_{NODE}-latch--0000000000",

@@ -37,7 +37,7 @@ GRACE_SECONDS = 2.0
 Ended = Literal["itself", "timeout", "memory"]
 
 
-class Stopped(Exception):  # noqa: N818 - an interruption that was asked for is no error
+class Stopped(Exception):
     """The supervisor was told to stop while the tool was running, or before."""
 
 

@@ -47,10 +47,14 @@ __all__ = [
     "Report",
     "Result",
     "Source",
+    "choose_models",
     "judge",
     "lock_report",
     "run_models",
 ]
+
+
+SHORT_HASH = 8
 
 
 class Source(Enum):
@@ -371,6 +375,26 @@ class VerdictCache:
         return ", ".join(reasons) or "its verdict is no longer cached"
 
 
+def choose_models(manifest: Manifest, names: Sequence[str], lane: str) -> list[Model]:
+    """The models named, or those of a lane.
+
+    Where Apalache is missing, the quick lane shows all of its models: nothing has to run, and
+    what is not known here must be seen.
+
+    Raises:
+        InvalidModel: A name fits no model.
+        ToolFailed: Apalache is there but is not what was installed.
+    """
+    chosen = manifest.pick(list(names), lane)
+    if names or lane == "full":
+        return chosen
+    try:
+        find_apalache()
+    except ToolMissing:
+        return [one for one in manifest.models if one in chosen or one.checker == "apalache"]
+    return chosen
+
+
 # --- The run ----------------------------------------------------------------------------
 
 
@@ -470,7 +494,7 @@ class _Lane:
             return Result(
                 model, missing, Judgement(Exit.WEAKER, stale), Source.NONE, why=str(error)
             )
-        why = f"not re-run here (locked {locked.date})"
+        why = f"not re-run here (locked {locked.date}, {locked.digest[:SHORT_HASH]})"
         judgement = judge_verdict(model, verdict)
         return Result(model, verdict, judgement, Source.LOCKED, why=why, date=locked.date)
 

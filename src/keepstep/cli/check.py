@@ -16,6 +16,7 @@ from keepstep.checkers.run import (
     Report,
     Result,
     Source,
+    choose_models,
     lock_report,
     run_models,
 )
@@ -88,7 +89,7 @@ def command(
     """
     place = find_project(project)
     manifest = load_manifest(place)
-    models = manifest.pick(list(names), lane)
+    models = manifest.pick(list(names), lane) if only_list else choose_models(manifest, names, lane)
     if only_list:
         _list(models, as_json=as_json)
         return
@@ -116,7 +117,7 @@ def run_leg(project: Path | None, *, quiet: bool) -> Leg:
     began = time.monotonic()
     place = find_project(project)
     manifest = load_manifest(place)
-    models = manifest.pick([], "quick")
+    models = choose_models(manifest, [], "quick")
     observer = Observer() if quiet else _observer()
     with observer if isinstance(observer, _Shown) else _Quiet():
         report = run_models(place, manifest, models, observer=observer)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any, Literal, NewType, Union
+from typing import Any, Literal, NewType, TypeVar, Union
 
 from keepstep.core.machine import Input, Request, RoleMachine
 from keepstep.errors import Divergence, InvalidModel
@@ -26,6 +26,7 @@ from keepstep.tla.values import Fn, render
 __all__ = ["Binding", "Misfit", "camel_case", "forget_types", "snake_case"]
 
 Convert = Callable[[Any], Any]
+T = TypeVar("T")
 
 
 class Misfit(Divergence):
@@ -62,7 +63,9 @@ class Binding:
             if issubclass(value, RoleMachine) and value.__module__ == module.__name__
         ]
         if len(machines) != 1:
-            raise InvalidModel(f"{module.__name__} must define one role machine, not {len(machines)}")
+            raise InvalidModel(
+                f"{module.__name__} must define one role machine, not {len(machines)}"
+            )
         self.machine: type[RoleMachine[Any]] = machines[0]
         vocabulary = {**_vocabulary(named), **named}
         self.inputs: dict[str, type[Input]] = {
@@ -108,8 +111,7 @@ class Binding:
         if len(wanted) != len(payload):
             raise Misfit(f"{name} has {len(wanted)} fields, its action {len(payload)} parameters")
         values = [
-            _converter(hint)[0](value)
-            for hint, value in zip(wanted.values(), payload, strict=True)
+            _converter(hint)[0](value) for hint, value in zip(wanted.values(), payload, strict=True)
         ]
         return command(*values)
 
@@ -185,21 +187,31 @@ def _vocabulary(named: Mapping[str, type[Any]]) -> dict[str, type[Any]]:
     }
 
 
+_FORGET: list[Callable[[], None]] = []
+
+
+def _remembered(make: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Make it once for each type, until `forget_types`."""
+    known = cache(make)
+    _FORGET.append(known.cache_clear)
+    return known
+
+
 def forget_types() -> None:
     """Forget what is known of dataclasses, so that their modules can be collected."""
-    for known in (_hints, _variant_reader, _payload_writer, _converter):
-        known.cache_clear()
+    for forget in _FORGET:
+        forget()
 
 
-@cache
-def _hints(of: type[Any]) -> dict[str, Any]:
+@_remembered
+def _hints(of: Any) -> dict[str, Any]:
     """The fields of a dataclass with their annotations."""
     hints = typing.get_type_hints(of)
     return {item.name: hints[item.name] for item in fields(of)} if is_dataclass(of) else {}
 
 
-@cache
-def _variant_reader(of: type[Any]) -> Convert:
+@_remembered
+def _variant_reader(of: Any) -> Convert:
     hints = _hints(of)
     if not hints:
         return lambda _payload: of()
@@ -216,8 +228,8 @@ def _variant_reader(of: type[Any]) -> Convert:
     return convert
 
 
-@cache
-def _payload_writer(of: type[Any]) -> Convert:
+@_remembered
+def _payload_writer(of: Any) -> Convert:
     hints = _hints(of)
     if not hints:
         return lambda _request: UNIT
@@ -250,7 +262,7 @@ def _exactly(kind: type[Any]) -> Convert:
     return convert
 
 
-@cache
+@_remembered
 def _converter(hint: Any) -> tuple[Convert, Convert]:
     """How values of an annotated type are read and written."""
     if isinstance(hint, NewType):

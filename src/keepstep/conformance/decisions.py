@@ -42,9 +42,7 @@ class Decisions(Generic[R]):
         formulas: Each gives its results, computed from an observed state.
     """
 
-    def __init__(
-        self, cells: Cells, formulas: Sequence[Callable[[Observed], Sequence[R]]]
-    ) -> None:
+    def __init__(self, cells: Cells, formulas: Sequence[Callable[[Observed], Sequence[R]]]) -> None:
         self.formulas = formulas
         self.observed = Observed(cells)
         self.evaluations = 0
@@ -56,9 +54,7 @@ class Decisions(Generic[R]):
     def results(self, state: Sequence[int]) -> list[R]:
         """What all formulas give in a state, in no particular order."""
         if self._roots is None:
-            self._always, self._roots = self._split(
-                state, range(len(self.formulas)), frozenset()
-            )
+            self._always, self._roots = self._split(state, range(len(self.formulas)), frozenset())
         found = list(self._always)
         todo = list(self._roots)
         while todo:

@@ -88,12 +88,14 @@ DERIVER_MUTANTS = (
         "the last fact of an action is not remembered",
     ),
     DeriverMutant(
-        "deriver.request-lost", "emit", "if action.request is not None:\n                out.append",
-        "if action.request is not None and not action.facts:\n                out.append",
+        "deriver.request-lost", "emit",
+        'out.append(f"        self.ask({self.values.text(action.request)})")',
+        'action.facts or out.append(f"        self.ask({self.values.text(action.request)})")',
         "an action that remembers does not ask",
     ),
     DeriverMutant(
-        "deriver.first-mode", "emit", "if mode == role.initial else", "if mode != role.initial else",
+        "deriver.first-mode", "emit",
+        "if mode == role.initial else", "if mode != role.initial else",
         "the machine starts in another state",
     ),
     DeriverMutant(
@@ -137,10 +139,9 @@ DERIVER_MUTANTS = (
     ),
     DeriverMutant(
         "deriver.ask-last", "emit",
-        "        if changes:\n            out.append(f\"        self.remember({', '.join(changes)})\")\n",
-        "        if changes:\n            out.insert(\n                -1 if action.request is not None"
-        " else len(out),\n                f\"        self.remember({', '.join(changes)})\",\n"
-        "            )\n",
+        "out.append(f\"        self.remember({', '.join(changes)})\")",
+        "out.insert(-1 if action.request is not None else len(out), "
+        "f\"        self.remember({', '.join(changes)})\")",
         "an action remembers before it asks",
     ),
 )  # fmt: skip

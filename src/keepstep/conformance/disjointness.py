@@ -38,10 +38,8 @@ class Overlap:
     failure: str = ""
 
     def __str__(self) -> str:
-        return (
-            f"{self.failure or ' and '.join(self.actions) + ' overlap'} in state {self.state!r} with "
-            f"{', '.join(self.facts)}, told {self.told}"
-        )
+        what = self.failure or f"{' and '.join(self.actions)} overlap"
+        return f"{what} in state {self.state!r} with {', '.join(self.facts)}, told {self.told}"
 
 
 def find_overlaps(

@@ -78,7 +78,7 @@ def load_equivalents(project: Project, role: Role) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise InvalidModel(f"{shown}: {error}") from None
     for entry in entries:
-        if len(entry.argument.split()) < 5:  # noqa: PLR2004 - a word is no argument
+        if len(entry.argument.split()) < 5:
             raise InvalidModel(f"{shown}: {entry.mutant} needs an argument why it changes nothing")
     return {entry.mutant: " ".join(entry.argument.split()) for entry in entries}
 
@@ -127,9 +127,7 @@ class Arena:
         return next(iter(find_oddities(cast, self.role.spec, self.role.constants)), "")
 
     def _overlap(self, cast: Cast) -> str:
-        overlaps = find_overlaps(
-            cast, self.table.questions, self.table.forbidden, first_only=True
-        )
+        overlaps = find_overlaps(cast, self.table.questions, self.table.forbidden, first_only=True)
         return str(overlaps[0]) if overlaps else ""
 
     def _table(self, cast: Cast) -> str:
@@ -184,9 +182,7 @@ def build_arena(
         progress(f"role table of {role.entry.name}: TLC takes each step")
         inner = folder / f"table-{role.entry.name}"
         inner.mkdir()
-        role.table = build_role_table(
-            project, role.entry, role.spec, role.form, inner, supervisor
-        )
+        role.table = build_role_table(project, role.entry, role.spec, role.form, inner, supervisor)
     graphs: list[tuple[Stage, SystemGraph]] = []
     specs: dict[str, Any] = {}
     for model in graph_models(project, lane):

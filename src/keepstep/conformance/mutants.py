@@ -12,6 +12,7 @@ import copy
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 __all__ = ["Mutant", "class_mutants"]
@@ -95,8 +96,10 @@ def _state_edits(machine: ast.ClassDef) -> Iterator[tuple[str, str, _Edit]]:
     def start_in(state: str) -> _Edit:
         def edit(tree: ast.Module) -> None:
             for node in _machine(tree).body:
-                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and (
-                    _calls(node.value, "State")
+                if (
+                    isinstance(node, ast.Assign)
+                    and isinstance(node.value, ast.Call)
+                    and (_calls(node.value, "State"))
                 ):
                     is_first = isinstance(node.targets[0], ast.Name) and (
                         node.targets[0].id == state
@@ -140,11 +143,33 @@ class _Term:
         return ast.parse(text, mode="eval").body
 
 
+_Change: TypeAlias = Callable[[dict[str, list[_Term]]], object]
+_Changed: TypeAlias = Callable[[_Change], _Edit]
+
+
+def _without(event: str, at: int) -> _Change:
+    return lambda mine: mine[event].pop(at)
+
+
+def _sooner(event: str, at: int) -> _Change:
+    return lambda mine: mine[event].insert(at - 1, mine[event].pop(at))
+
+
+def _with(event: str, at: int, **parts: object) -> _Change:
+    def change(mine: dict[str, list[_Term]]) -> None:
+        for name, value in parts.items():
+            setattr(mine[event][at], name, value)
+
+    return change
+
+
 def _events(machine: ast.ClassDef) -> dict[str, list[_Term]]:
     found = {}
     for node in machine.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and (
-            _calls(node.value, "Event") and isinstance(node.targets[0], ast.Name)
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Call)
+            and (_calls(node.value, "Event") and isinstance(node.targets[0], ast.Name))
         ):
             found[node.targets[0].id] = [_term(part) for part in _members(node.value.args[0])]
     return found
@@ -162,7 +187,9 @@ def _term(call: ast.Call) -> _Term:
         for keyword in call.keywords
         if keyword.arg and isinstance(keyword.value, ast.Constant)
     }
-    guards = {key: str(keywords[key]) for key in ("cond", "unless") if key in keywords}
+    guards: dict[str, str] = {
+        key: str(keywords[key]) for key in ("cond", "unless") if key in keywords
+    }
     action = str(keywords.get("on", ""))
     names = [arg.id for arg in call.args if isinstance(arg, ast.Name)]
     if isinstance(call.func, ast.Name):
@@ -181,8 +208,10 @@ def _write_events(events: dict[str, list[_Term]]) -> _Edit:
         machine = _machine(tree)
         body: list[ast.stmt] = []
         for node in machine.body:
-            if isinstance(node, ast.Assign) and _calls(node.value, "Event") and isinstance(
-                node.targets[0], ast.Name
+            if (
+                isinstance(node, ast.Assign)
+                and _calls(node.value, "Event")
+                and isinstance(node.targets[0], ast.Name)
             ):
                 name = node.targets[0].id
                 terms = [term for term in events[name] if term.sources]
@@ -203,7 +232,7 @@ def _write_events(events: dict[str, list[_Term]]) -> _Edit:
 def _event_edits(machine: ast.ClassDef, *, every: bool) -> Iterator[tuple[str, str, _Edit]]:
     events, states = _events(machine), _states(machine)
 
-    def changed(change: Callable[[dict[str, list[_Term]]], None]) -> _Edit:
+    def changed(change: _Change) -> _Edit:
         mine = copy.deepcopy(events)
         change(mine)
         return _write_events(mine)
@@ -211,19 +240,20 @@ def _event_edits(machine: ast.ClassDef, *, every: bool) -> Iterator[tuple[str, s
     for event, terms in events.items():
         for at, term in enumerate(terms):
             place = f"{event}.{term.action}"
-            yield f"{place}.dropped", f"{event}: no {term.action}", changed(
-                lambda mine, event=event, at=at: mine[event].pop(at)
+            yield (
+                f"{place}.dropped",
+                f"{event}: no {term.action}",
+                changed(_without(event, at)),
             )
             yield from _guard_edits(event, at, term, place, changed)
             yield from _end_edits(event, at, term, place, states, changed, every=every)
             if at:
-                yield f"{place}.sooner", f"{event}: {term.action} before the one above", changed(
-                    lambda mine, event=event, at=at: mine[event].insert(at - 1, mine[event].pop(at))
+                yield (
+                    f"{place}.sooner",
+                    f"{event}: {term.action} before the one above",
+                    changed(_sooner(event, at)),
                 )
     yield from _cross_edits(events, changed)
-
-
-_Changed: TypeAlias = Callable[[Callable[[dict[str, list[_Term]]], object]], _Edit]
 
 
 def _guard_edits(
@@ -233,34 +263,44 @@ def _guard_edits(
         return
 
     def with_guards(guards: dict[str, str]) -> _Edit:
-        return changed(lambda mine: setattr(mine[event][at], "guards", guards))
+        return changed(_with(event, at, guards=guards))
 
     yield f"{place}.unguarded", f"{term.action} without its guard", with_guards({})
     for key, text in term.guards.items():
         rest = {other: value for other, value in term.guards.items() if other != key}
         opposite = "unless" if key == "cond" else "cond"
         if opposite not in rest:
-            yield f"{place}.{key}.negated", f"{term.action}: guard negated", with_guards(
-                {**rest, opposite: text}
+            yield (
+                f"{place}.{key}.negated",
+                f"{term.action}: guard negated",
+                with_guards({**rest, opposite: text}),
             )
         literals = re.split(r"\s+(?:and|or)\s+", text)
         if len(literals) > 1:
             word = " or " if " and " in text else " and "
-            yield f"{place}.{key}.and-or", f"{term.action}: and for or", with_guards(
-                {**rest, key: word.join(literals)}
+            yield (
+                f"{place}.{key}.and-or",
+                f"{term.action}: and for or",
+                with_guards({**rest, key: word.join(literals)}),
             )
             joint = " and " if " and " in text else " or "
             for number, literal in enumerate(literals):
                 others = [*literals[:number], *literals[number + 1 :]]
-                yield f"{place}.{key}.without-{_word(literal)}", f"{term.action}: no {literal}", (
-                    with_guards({**rest, key: joint.join(others)})
+                yield (
+                    f"{place}.{key}.without-{_word(literal)}",
+                    f"{term.action}: no {literal}",
+                    (with_guards({**rest, key: joint.join(others)})),
                 )
-                flipped = literal.removeprefix("not ") if literal.startswith("not ") else (
-                    f"not {literal}"
+                flipped = (
+                    literal.removeprefix("not ")
+                    if literal.startswith("not ")
+                    else (f"not {literal}")
                 )
                 every = [*literals[:number], flipped, *literals[number + 1 :]]
-                yield f"{place}.{key}.flipped-{_word(literal)}", f"{term.action}: {flipped}", (
-                    with_guards({**rest, key: joint.join(every)})
+                yield (
+                    f"{place}.{key}.flipped-{_word(literal)}",
+                    f"{term.action}: {flipped}",
+                    (with_guards({**rest, key: joint.join(every)})),
                 )
 
 
@@ -268,7 +308,7 @@ def _word(literal: str) -> str:
     return literal.replace(" ", "-")
 
 
-def _end_edits(  # noqa: PLR0913 - the parts of a place
+def _end_edits(
     event: str,
     at: int,
     term: _Term,
@@ -279,41 +319,44 @@ def _end_edits(  # noqa: PLR0913 - the parts of a place
     every: bool,
 ) -> Iterator[tuple[str, str, _Edit]]:
     def with_sources(sources: list[str]) -> _Edit:
-        def change(mine: dict[str, list[_Term]]) -> None:
-            mine[event][at].sources = sources
-            if mine[event][at].kind == "to" and len(sources) > 1:
-                mine[event][at].kind = "from_"
-
-        return changed(change)
+        kind = "from_" if term.kind == "to" and len(sources) > 1 else term.kind
+        return changed(_with(event, at, sources=sources, kind=kind))
 
     if term.kind != "internally":
         for other in _some(states, term.target, event, every=every):
-            yield f"{place}.to-{other}", f"{term.action} leads to {other}", changed(
-                lambda mine, other=other: setattr(mine[event][at], "target", other)
+            yield (
+                f"{place}.to-{other}",
+                f"{term.action} leads to {other}",
+                changed(_with(event, at, target=other)),
             )
     else:
         for other in _some(states, "", event, every=every)[:2]:
-            yield f"{place}.moves-to-{other}", f"{term.action} leads to {other}", changed(
-                lambda mine, other=other: (
-                    setattr(mine[event][at], "kind", "from_"),
-                    setattr(mine[event][at], "target", other),
-                )
+            yield (
+                f"{place}.moves-to-{other}",
+                f"{term.action} leads to {other}",
+                changed(_with(event, at, kind="from_", target=other)),
             )
     if len(term.sources) > 1:
         for source in term.sources:
             rest = [name for name in term.sources if name != source]
-            yield f"{place}.not-from-{source}", f"{term.action} not from {source}", with_sources(rest)
+            yield (
+                f"{place}.not-from-{source}",
+                f"{term.action} not from {source}",
+                with_sources(rest),
+            )
     foreign = [state for state in states if state not in term.sources]
     for other in _some(foreign, "", event + term.action, every=every):
-        yield f"{place}.also-from-{other}", f"{term.action} also from {other}", with_sources(
-            [*term.sources, other]
+        yield (
+            f"{place}.also-from-{other}",
+            f"{term.action} also from {other}",
+            with_sources([*term.sources, other]),
         )
 
 
 def _some(states: Sequence[str], but: str, seed: str, *, every: bool) -> list[str]:
     """Every state but one; or three of them, the same ones each time."""
     others = [state for state in states if state != but]
-    if every or len(others) <= 3:  # noqa: PLR2004
+    if every or len(others) <= 3:
         return others
     start = sum(map(ord, seed)) % len(others)
     step = max(1, len(others) // 3)
@@ -325,7 +368,7 @@ def _cross_edits(
 ) -> Iterator[tuple[str, str, _Edit]]:
     """Edits that mix two events."""
     names = list(events)
-    for one, two in zip(names, names[1:], strict=False):
+    for one, two in pairwise(names):
 
         def swap(mine: dict[str, list[_Term]], one: str = one, two: str = two) -> None:
             mine[one], mine[two] = mine[two], mine[one]
@@ -410,14 +453,16 @@ def _method(tree: ast.Module, number: int) -> ast.FunctionDef:
 
 
 def _self_call(statement: ast.stmt, name: str) -> ast.Call | None:
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and (
-        _is_self_call(statement.value, name)
+    if (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Call)
+        and (_is_self_call(statement.value, name))
     ):
         return statement.value
     return None
 
 
-def _statement_edits(
+def _statement_edits(  # noqa: C901 - what can be wrong with statements
     number: int, method: ast.FunctionDef, facts: Sequence[str], requests: Sequence[str]
 ) -> Iterator[tuple[str, str, _Edit]]:
     """Edits of `ask` and `remember`."""
@@ -518,7 +563,11 @@ def _request_edits(
         yield f"{name}.ask.{other}", f"{name} asks for {other}", rename
 
 
-def _fact_edits(  # noqa: PLR0913 - the parts of a place
+def _rename_keyword(place: int, name: str) -> Callable[[ast.Call], object]:
+    return lambda call: setattr(call.keywords[place], "arg", name)
+
+
+def _fact_edits(
     number: int, at: int, place: int, name: str, keyword: ast.keyword, facts: Sequence[str]
 ) -> Iterator[tuple[str, str, _Edit]]:
     fact = keyword.arg or ""
@@ -531,18 +580,24 @@ def _fact_edits(  # noqa: PLR0913 - the parts of a place
 
         return edit
 
-    yield f"{name}.{fact}.kept", f"{name} keeps {fact}", with_call(
-        lambda call: call.keywords.pop(place)
+    yield (
+        f"{name}.{fact}.kept",
+        f"{name} keeps {fact}",
+        with_call(lambda call: call.keywords.pop(place)),
     )
     if not isinstance(keyword.value, ast.Constant):
         default = ast.parse(f"type(self.facts)().{fact}", mode="eval").body
-        yield f"{name}.{fact}.cleared", f"{name} clears {fact}", with_call(
-            lambda call: setattr(call.keywords[place], "value", default)
+        yield (
+            f"{name}.{fact}.cleared",
+            f"{name} clears {fact}",
+            with_call(lambda call: setattr(call.keywords[place], "value", default)),
         )
     for other in facts:
         if other != fact:
-            yield f"{name}.{fact}.is-{other}", f"{name} changes {other} instead of {fact}", (
-                with_call(lambda call, other=other: setattr(call.keywords[place], "arg", other))
+            yield (
+                f"{name}.{fact}.is-{other}",
+                f"{name} changes {other} instead of {fact}",
+                with_call(_rename_keyword(place, other)),
             )
 
 
@@ -582,7 +637,7 @@ def _expression_edits(
             yield f"{method.name}.{kind}", f"{method.name}: {what}", edit
 
 
-def _node_edits(
+def _node_edits(  # noqa: C901 - a case for each kind of expression
     node: ast.AST, facts: Sequence[str]
 ) -> Iterator[tuple[str, str, Callable[[ast.AST], None]]]:
     match node:
@@ -591,8 +646,10 @@ def _node_edits(
             yield "returns-not", "result negated", _set("value", negated)
         case ast.Compare(ops=[op]) if type(op) in _COMPARISONS:
             for other in _COMPARISONS[type(op)]:
-                yield other.__name__.lower(), f"{_sign(op)} is {_sign(other())}", _set(
-                    "ops", [other()]
+                yield (
+                    other.__name__.lower(),
+                    f"{_sign(op)} is {_sign(other())}",
+                    _set("ops", [other()]),
                 )
         case ast.BoolOp(op=op):
             other_op = ast.Or() if isinstance(op, ast.And) else ast.And()

@@ -16,7 +16,7 @@ from statemachine.callbacks import CallbackGroup
 from statemachine.event_data import TriggerData
 from statemachine.transition import Transition
 
-from keepstep.conformance.binding import Binding, Misfit, camel_case, snake_case
+from keepstep.conformance.binding import Binding, Misfit, snake_case
 from keepstep.core.ids import NodeId
 from keepstep.core.machine import Cell, Input, Refused, RoleMachine
 from keepstep.derive.ast import App, Expression, Name, Spec, has_primes, walk
@@ -141,6 +141,7 @@ class Outcome:
         facts: The values of its facts afterwards.
         requests: What it asked for, as variants.
         problem: What is wrong with the step itself, or "".
+        raised: The problem is that the class raised, so that nothing has changed.
     """
 
     action: str = ""
@@ -148,6 +149,7 @@ class Outcome:
     facts: tuple[Any, ...] = ()
     requests: tuple[Fn, ...] = ()
     problem: str = ""
+    raised: bool = False
 
 
 _REFUSED = Outcome()
@@ -203,7 +205,7 @@ class Cast:
     def _new_machine(self) -> RoleMachine[Any]:
         cell: Cell[Any] = Cell(NodeId(""), self.binding.facts())
         machine = self.binding.machine(cell)
-        machine.add_listener(self._listener)
+        machine.add_listener(self._listener)  # type: ignore[no-untyped-call]
         return machine
 
     def use(self, constants: Mapping[str, Any]) -> None:
@@ -254,16 +256,16 @@ class Cast:
                 return Outcome(problem="a refusal changes the cell")
             return _REFUSED
         except Exception as error:  # noqa: BLE001 - whatever the class raises is what it did
-            return Outcome(problem=f"the class raises {type(error).__name__}: {error}")
+            words = f"the class raises {type(error).__name__}: {error}"
+            return Outcome(problem=words, raised=True)
         try:
             written = self.binding.from_facts(cell.facts)
             asked = tuple(map(self.binding.from_request, requests))
         except Misfit as error:
             return Outcome(problem=str(error))
-        if self._listener.taken is None:
-            return Outcome(problem="the class takes no transition and does not refuse")
+        taken = self._listener.taken
         return Outcome(
-            self.action_of(self._listener.taken),
+            self.action_of(taken) if taken is not None else "",
             str(cell.state),
             tuple(written[name] for name in self._fact_names),
             asked,
@@ -332,9 +334,7 @@ class Cast:
 
     # --- As the player of a composition ---
 
-    def join(
-        self, system: System, quiet: Any, names: dict[str, str] | None = None
-    ) -> Player:
+    def join(self, system: System, quiet: Any, names: dict[str, str] | None = None) -> Player:
         """A player of the role's actions in a translated composition.
 
         Args:
@@ -347,7 +347,9 @@ class Cast:
         state_at, inbox_at, outbox_at = (number[n] for n in (form.state, form.inbox, form.outbox))
         facts_at = tuple(number[fact] for fact in form.facts)
 
-        def play(action: str, arguments: tuple[Callable[[], Any], ...], state: Any) -> Iterable[Update]:
+        def play(
+            action: str, arguments: tuple[Callable[[], Any], ...], state: Any
+        ) -> Iterable[Update]:
             node, *payload = (argument() for argument in arguments)
             mode = apply(state[state_at], node)
             is_command = action in form.commands
@@ -361,7 +363,9 @@ class Cast:
             outcome = self.step((node, mode, facts), told)
             if outcome.problem:
                 raise Misstep(self._describe(mode, told) + outcome.problem)
-            if not outcome.action or (not is_command and outcome.action != action and outcome.action in self.told):
+            if not outcome.action or (
+                not is_command and outcome.action != action and outcome.action in self.told
+            ):
                 return
             if outcome.action != action:
                 raise Misstep(

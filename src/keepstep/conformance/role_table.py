@@ -167,7 +167,7 @@ class RoleTable:
         configurations: How many (state, facts, inbox) there are.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of a table
+    def __init__(
         self,
         form: RoleForm,
         expected: dict[Question, frozenset[Answer]],
@@ -229,7 +229,8 @@ class RoleTable:
         outcome = cast.step(question.configuration, told)
         if outcome.problem:
             # Where the specification defines nothing, raising is as good as refusing.
-            return None, "" if question.without_payload() in self.forbidden else outcome.problem
+            allowed = outcome.raised and question.without_payload() in self.forbidden
+            return None, "" if allowed else outcome.problem
         if not outcome.action:
             return None, ""
         outbox = self.quiet_outbox
@@ -296,9 +297,7 @@ def build_role_table(
     quiet = first_value(spec, form.inbox, constants)
     draft = folder / f"{_PREFIX}{entry.name}.tla"
     draft.write_text(writer.module({}), encoding="utf-8")
-    system = translate(
-        read_spec(project, draft), constants, init="Role_Init", next_="Role_Next"
-    )
+    system = translate(read_spec(project, draft), constants, init="Role_Init", next_="Role_Next")
     undefined, forbidden = _undefined(system, form, quiet)
     if undefined:
         draft.write_text(writer.module(undefined), encoding="utf-8")
@@ -354,8 +353,10 @@ def _read_table(
             action = actions[label]
             answer = Answer(action, reached, facts, at.outbox(after))
             is_command = action in form.commands
-            question = Question(configuration, None, action) if is_command else (
-                Question(configuration, told)
+            question = (
+                Question(configuration, None, action)
+                if is_command
+                else (Question(configuration, told))
             )
             expected.setdefault(question, set()).add(answer)
             if at.inbox(after) != (told if is_command else quiet):
@@ -401,7 +402,7 @@ class _Places:
         return self.value(state, self.outbox_cell)
 
 
-def _undefined(
+def _undefined(  # noqa: C901 - one look at each place
     system: System, form: RoleForm, quiet: Any
 ) -> tuple[dict[str, set[str]], frozenset[Question]]:
     """Where an action of the specification has no defined successor.
@@ -463,7 +464,7 @@ class _Writer:
 
     def _sets_of_constants(self) -> dict[str, str]:
         """The constant that lists an uninterpreted type, by the type's name."""
-        found = {}
+        found: dict[str, str] = {}
         for constant in self.spec.constants:
             match parse_type(constant.annotations.get("type", "UNIT")):
                 case SetType(ConstType(name)):
@@ -481,10 +482,7 @@ class _Writer:
             "VARIABLE taken",
             "Role_Init ==",
             f"    /\\ {form.state} \\in [{nodes} -> MODES]",
-            *(
-                f"    /\\ {fact} \\in [{nodes} -> {self.fact(fact)}]"
-                for fact in form.facts
-            ),
+            *(f"    /\\ {fact} \\in [{nodes} -> {self.fact(fact)}]" for fact in form.facts),
             f"    /\\ {form.inbox} \\in [{nodes} -> {self.inbox()}]",
             f"    /\\ {form.outbox} = [n \\in {nodes} |-> {first}]",
             *([f'    /\\ {form.world} = "world"'] if form.world else []),
@@ -496,9 +494,7 @@ class _Writer:
             given = f"({', '.join(['n', *params])})"
             lines.append(f"{_PREFIX}{action}{given} ==")
             lines.append("    /\\ taken = FALSE")
-            lines += [
-                f"    /\\ ~({condition})" for condition in sorted(undefined.get(action, ()))
-            ]
+            lines += [f"    /\\ ~({condition})" for condition in sorted(undefined.get(action, ()))]
             lines.append(f"    /\\ {action}{given}")
             lines.append("    /\\ taken' = TRUE")
             bounds = "".join(
@@ -599,7 +595,9 @@ class _Writer:
                 found = self.given(place, name)
                 return found or self.domain(self.expanded(kind), name)
             case RecordType(fields):
-                parts = (f"{name} : {self.domain(inner, f'{place}.{name}')}" for name, inner in fields)
+                parts = (
+                    f"{name} : {self.domain(inner, f'{place}.{name}')}" for name, inner in fields
+                )
                 return self.given(place) or f"[{', '.join(parts)}]"
             case SetType(inner):
                 return self.given(place) or f"(SUBSET {self.domain(inner, place)})"

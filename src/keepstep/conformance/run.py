@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,8 @@ class ConformReport:
     def equal(self) -> bool:
         """The classes are what the specification says, and every action was seen."""
         return (
-            all(result.equal for result in (*self.roles, *self.models))
+            all(role.equal for role in self.roles)
+            and all(model.equal for model in self.models)
             and not any(self.never.values())
         )
 
@@ -363,9 +364,7 @@ def conform(
             if model.lane == "quick":
                 wanted.setdefault(model.spec, set()).update(_actions_of(staged))
                 seen.setdefault(model.spec, set()).update(compared[-1].comparison.fired)
-    never = {
-        spec: tuple(sorted(names - seen[spec])) for spec, names in wanted.items()
-    }
+    never = {spec: tuple(sorted(names - seen[spec])) for spec, names in wanted.items()}
     return ConformReport(
         tuple(results), tuple(compared), never, time.perf_counter() - began, peak_memory_mb()
     )

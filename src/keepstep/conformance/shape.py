@@ -17,7 +17,7 @@ from keepstep.derive.system import evaluate
 from keepstep.errors import InvalidSpec
 from keepstep.tla.values import render
 
-__all__ = ["first_value", "find_oddities"]
+__all__ = ["find_oddities", "first_value"]
 
 
 def first_value(spec: Spec, variable: str, constants: Mapping[str, Any]) -> Any:
@@ -80,8 +80,7 @@ def _events(cast: Cast) -> list[str]:
     triggered = {told.event for told in cast.binding.inputs.values()}
     events = {event.id for event in cast.machine.events}
     return [
-        f"no input triggers the event {event} of the class"
-        for event in sorted(events - triggered)
+        f"no input triggers the event {event} of the class" for event in sorted(events - triggered)
     ]
 
 

@@ -74,8 +74,8 @@ class Mismatch:
     count: int
 
     def __str__(self) -> str:
-        lines = [f"They differ in {self.count} of the states; the nearest is after "
-                 f"{len(self.path)} steps:"]
+        count, steps = self.count, len(self.path)
+        lines = [f"They differ in {count} of the states; the nearest is after {steps} steps:"]
         width = len(str(len(self.path)))
         for number, step in enumerate(self.path, start=1):
             lines.append(f"  {number:>{width}}. {step.action}")
@@ -162,9 +162,7 @@ class SystemGraph:
             self.index = {state: place for place, state in enumerate(self.graph.states)}
         self._label_numbers: dict[str, int] = {}
         with_arguments = any("(" in label for label in self.graph.labels)
-        self.their_labels = [
-            self._label(plain_label(label)) for label in self.graph.labels
-        ]
+        self.their_labels = [self._label(plain_label(label)) for label in self.graph.labels]
         self.leaf_labels = [
             self._label(plain_label(leaf.full_label if with_arguments else leaf.label))
             for leaf in system.leaves
@@ -190,9 +188,7 @@ class SystemGraph:
         return Comparison(
             states=len(self.graph.states),
             edges=len(self.graph.edge_targets),
-            fired=frozenset(
-                plain_label(self.system.leaves[leaf].label) for leaf in found.fired
-            ),
+            fired=frozenset(plain_label(self.system.leaves[leaf].label) for leaf in found.fired),
             violated=tuple(sorted(found.violated)),
             mismatch=found.mismatch,
             evaluations=found.decisions.evaluations,
@@ -222,7 +218,9 @@ class _Comparing:
             except (Misstep, Misfit) as problem:
                 return [(number, (), str(problem))]
             except Undefined as error:
-                raise InvalidSpec(f"{leaf.full_label} is not defined where TLC is: {error}") from error
+                raise InvalidSpec(
+                    f"{leaf.full_label} is not defined where TLC is: {error}"
+                ) from error
 
         return results
 
@@ -389,5 +387,3 @@ class _no_collection:  # noqa: N801 - reads as a statement
     def __exit__(self, *_: object) -> None:
         if self.was:
             gc.enable()
-
-

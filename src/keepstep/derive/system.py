@@ -311,8 +311,11 @@ class _Translator:
             return self.text(args[0], names)
         return self.special(node, names)
 
-    def special(self, node: App, names: _Names) -> str:
-        t = lambda part: self.text(part, names)  # noqa: E731 - said fifteen times below
+    def special(self, node: App, names: _Names) -> str:  # noqa: C901 - a case for each operator
+
+        def t(part: Expression) -> str:
+            return self.text(part, names)
+
         match node:
             case App("\\in", (value, within)):
                 return self.member(t(value), within, names)
@@ -523,7 +526,7 @@ class _Translator:
 
     # --- Actions as statements ---
 
-    def statements(
+    def statements(  # noqa: C901 - a case for each form of an action
         self,
         todo: list[_Task],
         new: Mapping[str, object],
@@ -542,7 +545,9 @@ class _Translator:
             f"{name}'": str(text) if text is not _KEPT else f"s[{self.numbers[name]}]"
             for name, text in new.items()
         }
-        t = lambda part: self.text(self.seen(part, new, initial=initial), names)  # noqa: E731
+
+        def t(part: Expression) -> str:
+            return self.text(self.seen(part, new, initial=initial), names)
 
         def go_on(
             more: Sequence[tuple[Expression, _Names]] = (),

@@ -19,7 +19,7 @@ __all__ = ["StaleEvidence", "evidence", "require_evidence"]
 VARIABLE = "KEEPSTEP_REQUIRE_EVIDENCE"
 
 
-class StaleEvidence(LocalViolation, ImportError):  # noqa: N818 - as its siblings
+class StaleEvidence(LocalViolation, ImportError):
     """KEEPSTEP_REQUIRE_EVIDENCE is set, and the evidence does not fit what is imported.
 
     Reinstall keepstep, or run `keepstep check --lane full --lock` and `keepstep derive`.

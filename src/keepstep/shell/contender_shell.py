@@ -599,9 +599,7 @@ class ContenderShell:
             self._revoke(self._cause or Revocation.FAILED)
         self._cause = None
         for request in requests:
-            # Who has left asks for nothing any more: it would only queue again.
-            if not self.has_left:
-                self._serve(request)
+            self._serve(request)
         return Delivered(lane, arrival, told, action, before, self.state, requests)
 
     def _deliver(self, arrival: Arrival) -> Delivered:

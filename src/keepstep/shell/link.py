@@ -238,7 +238,8 @@ class Link:
         open_socket = self.client._connection._socket  # noqa: SLF001
         if open_socket is not None:
             with contextlib.suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
+                # A TLS socket's own shutdown() would first turn it into a plain one.
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
 
     def retire(self) -> None:
         """Tell nothing any more, and submit nothing."""

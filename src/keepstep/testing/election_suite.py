@@ -11,8 +11,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from keepstep.errors import LocalViolation
+from keepstep.errors import KeepstepError, LocalViolation
 from keepstep.roles.contender import Contender
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.shell.inbox import Lane
@@ -144,28 +143,40 @@ class ElectionSuite(RuleBasedStateMachine):
     coverage: ClassVar[Coverage]
     shell_class: ClassVar[type[ContenderShell]]
     failed: ClassVar[list[ElectionWorld]]
+    trouble: ClassVar[list[KeepstepError]]
 
     def __init__(self) -> None:
         super().__init__()
         self.world = ElectionWorld(self.arena, self.coverage, self.shell_class)
 
+    def _try(self, work: Callable[[], None]) -> None:
+        """Do something, unless the campaign cannot go on because a tool has failed.
+
+        Such a failure breaks no promise, so Hypothesis must not shrink it.
+        """
+        if not self.trouble:
+            try:
+                work()
+            except KeepstepError as error:
+                self.trouble.append(error)
+
     @initialize(count=some.sampled_from([2, 3, MOST_SHELLS]))
     def begin(self, count: int) -> None:
         """Start so many contenders and let them elect, one after the other."""
-        self.world.perform(Step("begin", {"count": count}))
+        self._try(lambda: self.world.perform(Step("begin", {"count": count})))
 
     @rule(step=_some_step())
     def act(self, step: Step) -> None:
         """Do one step."""
-        self.world.perform(step)
+        self._try(lambda: self.world.perform(step))
 
     def teardown(self) -> None:
         """End the faults, check what has to hold in the end, and end the contenders."""
         try:
             if sys.exc_info()[0] is None:
-                self.world.finish()
+                self._try(self.world.finish)
         finally:
-            self.world.close()
+            self._try(self.world.close)
             if self.world.broken:
                 self.failed.append(self.world)
 
@@ -207,16 +218,16 @@ class SavedRun:
             raise LocalViolation(f"{file} is no saved run: {error}") from error
 
 
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep kazoo and the shells from telling of each broken connection: we break them."""
-    loggers = [logging.getLogger(name) for name in ("kazoo", "keepstep.shell")]
-    before = [logger.disabled for logger in loggers], logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before[1])
+def _silence() -> None:
+    """Have kazoo and the shells tell nobody of each broken connection: we break them.
+
+    Where the program has handlers of its own they are still told. It holds for the rest of the
+    process, because kazoo's threads end some time after their clients.
+    """
+    for name in ("kazoo", "keepstep.shell"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
 
 
 def replay(
@@ -231,16 +242,16 @@ def replay(
     Returns:
         The world, closed; `broken` says whether a promise was broken.
     """
+    _silence()
     world = ElectionWorld(arena, coverage or Coverage(), shell_class)
-    with _silence():
-        try:
-            for step in steps:
-                world.perform(step)
-            world.finish()
-        except PromiseBroken as broken:
-            world.story.append(f"  {broken}")
-        finally:
-            world.close()
+    try:
+        for step in steps:
+            world.perform(step)
+        world.finish()
+    except PromiseBroken as broken:
+        world.story.append(f"  {broken}")
+    finally:
+        world.close()
     return world
 
 
@@ -267,7 +278,8 @@ def run_campaign(
     began = time.monotonic()
     coverage = Coverage()
     failure = None
-    with Arena() as arena, _silence():
+    _silence()
+    with Arena() as arena:
         if with_scenarios:
             for name, steps in scenarios().items():
                 progress(name, coverage)
@@ -286,7 +298,7 @@ def _failure(world: ElectionWorld, found_after: int, *, reproducible: bool) -> F
     return Failure(promise, story, tuple(world.steps), found_after, reproducible)
 
 
-def _explore(  # noqa: PLR0913, PLR0917 - all of it is the campaign's
+def _explore(
     arena: Arena,
     coverage: Coverage,
     shell_class: type[ContenderShell],
@@ -296,6 +308,7 @@ def _explore(  # noqa: PLR0913, PLR0917 - all of it is the campaign's
 ) -> Failure | None:
     """Let Hypothesis choose; returns the shortest run that broke a promise."""
     failed: list[ElectionWorld] = []
+    trouble: list[KeepstepError] = []
     first: list[int] = []
     before = coverage.examples
 
@@ -309,7 +322,7 @@ def _explore(  # noqa: PLR0913, PLR0917 - all of it is the campaign's
                 progress("example", coverage)
 
     Explored.arena, Explored.coverage = arena, coverage
-    Explored.shell_class, Explored.failed = shell_class, failed
+    Explored.shell_class, Explored.failed, Explored.trouble = shell_class, failed, trouble
     seeded: Any = seed(seed_number)(Explored)
     chosen = settings(
         max_examples=examples,
@@ -334,6 +347,8 @@ def _explore(  # noqa: PLR0913, PLR0917 - all of it is the campaign's
         if not failed:
             raise
         reproducible = False
+    if trouble:
+        raise trouble[0]
     if not failed:
         return None
     shortest = min(failed, key=lambda world: len(world.steps))

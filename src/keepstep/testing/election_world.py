@@ -12,13 +12,12 @@ import hashlib
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from keepstep.core.machine import Refused
-from keepstep.errors import InternalError, KeepstepError, LocalViolation
+from keepstep.errors import KeepstepError, LocalViolation
 from keepstep.roles.election_types import CutConnection
 from keepstep.shell.clock import ManualClock
 from keepstep.shell.contender_shell import (
@@ -57,7 +56,12 @@ _NOTICE_PATIENCE = 0.4
 _GLANCE = 0.02
 _QUIET = 0.3
 _SETTLE_PATIENCE = 15.0
-_ROUNDS = 10
+_WAITS = (0.5, 0.5, 2.5) * 3
+"""How long to let pass for the shells between looks at the end, in session timeouts.
+
+Half of one makes a leader write, and a request overdue; more than two replace a dead client.
+"""
+_MOST_IDLE = 3
 _LONGEST_REACH = 60
 _NAMESPACE = uuid.UUID("6f6f5a1e-2c50-4f5c-9d61-6b6565707374")
 
@@ -173,6 +177,18 @@ class _Seat:
         return session or 0
 
 
+@contextmanager
+def _kept_by(seat: _Seat) -> Iterator[None]:
+    """Whatever a shell raises while it is driven is a broken promise."""
+    try:
+        yield
+    except Exception as error:
+        raise PromiseBroken(
+            "a shell takes whatever it is told",
+            f"{seat.identity}: {type(error).__name__}: {error}",
+        ) from error
+
+
 def _until(condition: Callable[[], bool], seconds: float) -> bool:
     """Wait for something at most so long; returns whether it came true."""
     deadline = time.monotonic() + seconds
@@ -217,6 +233,7 @@ class ElectionWorld:
         self._lives = itertools.count(1)
         self._draws = itertools.count()
         self._write_numbers = itertools.count()
+        self._deliveries = 0
         self._make_place_for_writes()
         arena.log.read()
         coverage.examples += 1
@@ -294,15 +311,11 @@ class ElectionWorld:
         """Deliver one thing to a shell; whatever it raises is a broken promise."""
         if seat.shell is None or seat.shell.stopped:
             return None
-        try:
-            delivered = seat.shell.deliver_one(timeout, lane)
-        except (Refused, InternalError) as error:
-            raise PromiseBroken(
-                "a shell takes whatever it is told", f"{seat.identity}: {error}"
-            ) from error
-        return delivered
+        with _kept_by(seat):
+            return seat.shell.deliver_one(timeout, lane)
 
     def _observe(self, seat: _Seat, delivered: Delivered) -> None:
+        self._deliveries += 1
         if delivered.action:
             taken = Taken(delivered.before, delivered.action, delivered.after)
             self._coverage.transitions[taken] += 1
@@ -390,10 +403,13 @@ class ElectionWorld:
 
     def _start(self) -> None:
         empty = [seat for seat in self.seats if seat.shell is None]
-        if not empty:
-            return
-        seat = _Seat(empty[0].number, empty[0].proxy)
-        seat.sessions, seat.planned = empty[0].sessions, empty[0].planned
+        if empty:
+            self._sit_down(empty[0])
+
+    def _sit_down(self, empty: _Seat) -> None:
+        """Start a contender, with a clock and an identity of its own."""
+        seat = _Seat(empty.number, empty.proxy)
+        seat.sessions, seat.planned = empty.sessions, empty.planned
         self.seats[seat.number] = seat
         life = next(self._lives)
         seat.identity = f"contender-{life}"
@@ -420,12 +436,8 @@ class ElectionWorld:
         if seat.held:
             self._release(seat.number)
         seat.sessions.add(seat.present_session())
-        try:
+        with _kept_by(seat):
             seat.shell.close(_ANSWER_PATIENCE)
-        except (Refused, InternalError) as error:
-            raise PromiseBroken(
-                "a shell takes whatever it is told", f"{seat.identity}: {error}"
-            ) from error
         self._vacate(seat)
 
     def _kill(self, who: int | str) -> None:
@@ -549,16 +561,21 @@ class ElectionWorld:
             _until(lambda: shell.client.connected, _CONNECT_PATIENCE)
 
     def _drop(self, who: int | str, *, reply: bool) -> None:
-        """Lose the next write of a seat; a leader is made to write at once."""
+        """Lose the next write of a shell.
+
+        A leader is made to write at once. Where nobody sits a contender is started, to lose the
+        first write of its life.
+        """
         seat = self._seat(who)
-        if seat is None and isinstance(who, int):
-            # Nobody sits here yet: it will be the first write of whoever starts here.
-            seat = self.seats[who]
+        empty = seat is None and isinstance(who, int)
+        if empty:
+            seat = self.seats[int(who)]
         if seat is None:
             return
-        drop = seat.proxy.drop_next_reply if reply else seat.proxy.drop_next_request
-        planned = drop()
+        planned = seat.proxy.drop_next_reply() if reply else seat.proxy.drop_next_request()
         seat.planned.append(planned)
+        if empty:
+            self._sit_down(seat)
         if seat.believes and self._is_ready(seat) and not seat.held:
             self._write(seat.number)
             if _until(lambda: not planned.pending, _NOTICE_PATIENCE):
@@ -723,11 +740,6 @@ class ElectionWorld:
             if seat.failure:
                 raise PromiseBroken("a shell never fails", f"{seat.identity}: {seat.failure}")
         believers = [seat for seat in self._running() if seat.claim]
-        for seat in believers:
-            if self.ledger.find_raised(seat.claim or Claim("", "", 0)) is None:
-                raise PromiseBroken(
-                    "who leads has raised the epoch", f"nothing in the log shows {seat.claim}"
-                )
         current = self.ledger.current
         fenced = [
             seat.identity
@@ -736,6 +748,11 @@ class ElectionWorld:
         ]
         if len(fenced) > 1:
             raise PromiseBroken("one current fence", f"{fenced} hold it")
+        for seat in believers:
+            if seat.claim and self.ledger.find_raised(seat.claim) is None:
+                raise PromiseBroken(
+                    "who leads has raised the epoch", f"nothing in the log shows {seat.claim}"
+                )
         if len(believers) > 1:
             sessions = dump(self._arena.server.address)
             ruling = [seat.identity for seat in believers if self._holds_office(seat, sessions)]
@@ -760,48 +777,52 @@ class ElectionWorld:
             seat.planned.clear()
         if not self._running():
             self._start()
-        problem = ""
-        for _ in range(_ROUNDS):
+        idle = 0
+        for wait in (*_WAITS, 0.0):
+            before = self._deliveries
             self._reap()
             self._run()
             self.check()
-            problem = self._unsettled()
-            if not problem:
-                break
-            self.story.append(f"  not settled yet: {problem}")
+            problem = self._unsettled() or self._last_write()
+            if problem is None:
+                return
+            idle = 0 if self._deliveries > before else idle + 1
+            if wait == 0.0 or idle > _MOST_IDLE:
+                raise PromiseBroken(*problem)
+            self.story.append(f"  not settled yet: {problem[1]}")
             for seat in self._running():
-                seat.clock.advance(SESSION_TIMEOUT / 2)
-        if problem:
-            raise PromiseBroken("in the end one leads and no orphan stays", problem)
-        self._last_write()
+                seat.clock.advance(wait * SESSION_TIMEOUT)
 
-    def _last_write(self) -> None:
-        """Who leads in the end can write."""
+    def _last_write(self) -> tuple[str, str] | None:
+        """Have who leads in the end write; the promise that is broken if it cannot."""
         count = len(self.ledger.accepted)
         self._write("leader")
         self._run()
         self.check()
-        if len(self.ledger.accepted) != count + 1:
-            raise PromiseBroken("who leads in the end can write", "its write was not accepted")
+        if len(self.ledger.accepted) > count:
+            return None
+        return "who leads in the end can write", "its write was not accepted"
 
-    def _unsettled(self) -> str:
-        """What is not yet as it has to be in the end; empty if all is."""
+    def _unsettled(self) -> tuple[str, str] | None:
+        """A promise that is not kept yet, and how it is broken; None if all are kept."""
         sessions = dump(self._arena.server.address)
         believers = [seat for seat in self._running() if seat.believes]
+        one_leads = "in the end one leads"
         if len(believers) != 1:
-            return f"{[seat.identity for seat in believers]} believe to lead"
+            return one_leads, f"{[seat.identity for seat in believers]} believe to lead"
         if not self._holds_office(believers[0], sessions):
-            return f"{believers[0].identity} leads without a ticket of a living session"
+            return one_leads, f"{believers[0].identity} has no ticket of a living session"
         present = {seat.present_session() for seat in self._running()}
         owners: list[int] = []
+        no_orphan = "no orphan ticket stays"
         for path in self._tickets():
             owner = sessions.owner(path) or 0
             if owner not in present:
-                return f"{path} of session 0x{owner:x} is an orphan"
+                return no_orphan, f"{path} belongs to session 0x{owner:x}, which is not in use"
             if owner in owners:
-                return f"{path} is the second ticket of session 0x{owner:x}"
+                return no_orphan, f"{path} is the second ticket of session 0x{owner:x}"
             owners.append(owner)
-        return ""
+        return None
 
 
 def uuid_of(latch: str, life: int) -> Any:

@@ -7,7 +7,6 @@ each is held by a file lock for as long as its owner lives; a lock ends with its
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import tempfile
@@ -69,7 +68,8 @@ def hold_port() -> HeldPort:
     Raises:
         ToolFailed: All the ports in question are taken.
     """
-    folder = Path(tempfile.gettempdir()) / f"keepstep-ports-{getpass.getuser()}"
+    # A folder of our own, because we may not open what another user has locked.
+    folder = Path(tempfile.gettempdir()) / f"keepstep-ports-{Path.home().name}"
     folder.mkdir(exist_ok=True)
     candidates = _candidates()
     # Different processes begin at different places, or each would try all that others hold.

@@ -192,9 +192,7 @@ class _Link:
             async with asyncio.TaskGroup() as tasks:
                 reader, writer = self.client
                 tasks.create_task(self._take(reader, self.outward, self._see_request))
-                if await self._abandoned_while_held():
-                    # Through a silent network this connection would never have come about.
-                    raise _Cut
+                await self._wait_while_held()
                 self.server = await asyncio.open_connection(*self.proxy.upstream)
                 tasks.create_task(self._take(self.server[0], self.inward, self._see_reply))
                 tasks.create_task(self._give(self.outward, self.server[1]))
@@ -204,12 +202,14 @@ class _Link:
         finally:
             self.close()
 
-    async def _abandoned_while_held(self) -> bool:
+    async def _wait_while_held(self) -> None:
         held = self.held
         while self.held:
             self.outward.changed.clear()
             await self.outward.changed.wait()
-        return held and self.outward.ended
+        if held and self.outward.ended:
+            # The client has left. Through a silent network it would never have come.
+            raise _Cut
 
     def close(self) -> None:
         for side in (self.client, self.server):
@@ -319,7 +319,7 @@ class _Link:
         return body
 
 
-class _Cut(Exception):  # noqa: N818
+class _Cut(Exception):
     """The link is over."""
 
 

@@ -138,12 +138,8 @@ def scenarios() -> Mapping[str, list[Step]]:
         ],
         "unheard": [_step("begin", count=2), _step("drop_reply", who="leader"), _step("run")],
         "lost": [_step("begin", count=2), _step("drop_request", who="leader"), _step("run")],
-        "ticket unheard": [
-            _step("start"),
-            _step("drop_reply", who=0),
-            _step("reach", who=0, state="joining"),
-            _step("run"),
-        ],
+        "ticket unheard": [_step("begin", count=1), _step("drop_reply", who=1), _step("run")],
+        "ticket lost": [_step("begin", count=1), _step("drop_request", who=1), _step("run")],
         "deposed": [
             _step("begin", count=2),
             _step("delete_ticket", position=0),

@@ -429,11 +429,12 @@ class WireClient:
             granted, self.session = answer.number(), answer.long()
             self.password = answer.buffer() or b""
             self.session_timeout = granted / 1000
-            if granted <= 0:
-                raise SessionGone(f"session 0x{session:x} has ended")
         except BaseException:
             self._socket.close()
             raise
+        if granted <= 0:
+            self._socket.close()
+            raise SessionGone(f"session 0x{session:x} has ended")
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ import difflib
 import fnmatch
 import re
 import tomllib
-from pathlib import Path  # noqa: TC003 - msgspec reads annotations
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import msgspec
@@ -261,7 +261,7 @@ def _mutated(
         raise InvalidModel(f"{place}: has both a mutant and a mutation")
     mutant = mutants[name]
     rest = {key: value for key, value in table.items() if key != "mutant"}
-    known = {key: mutant[key] for key in ("bug", "why") if key in mutant}
+    known: dict[str, Any] = {key: mutant[key] for key in ("bug", "why") if key in mutant}
     return {**known, **rest, "mutation": mutant["edits"]}
 
 

@@ -220,9 +220,7 @@ def records(fields: Mapping[str, frozenset[Any]]) -> frozenset[Any]:
     )
 
 
-def is_function_between(
-    value: Any, over: frozenset[Any], belongs: Callable[[Any], bool]
-) -> bool:
+def is_function_between(value: Any, over: frozenset[Any], belongs: Callable[[Any], bool]) -> bool:
     """`value` is a function over a set, and all its values belong."""
     if not (type(value) is tuple or hasattr(value, "keys")):
         return False
