@@ -286,7 +286,9 @@ def _stale_classes(root: Path, package: Path, lock: Lock) -> Iterable[str]:
     if not lock.derived:
         yield "no derived class is locked"
     for name, entry in sorted(lock.derived.items()):
-        current = {"file": hash_file(package / name), "deriver": deriver}
+        # A class of the package is named within it, one of another project within that project.
+        file = package / name if (package / name).is_file() else root / name
+        current = {"file": hash_file(file), "deriver": deriver}
         for path in entry["inputs"]:
             if path.endswith(".tla"):
                 current[path] = hash_file(root / path)

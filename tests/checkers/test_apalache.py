@@ -109,6 +109,12 @@ class TestRuns:
         assert not outcome.vacuous
 
     @pytest.mark.full
+    def test_an_inductive_proof_with_a_start_of_its_own(self, define: Define) -> None:
+        keys = 'invariant = "Lemma", start = "IndInv", implies = ["ExclusionInv"]'
+        outcome = checked(define, INDUCTIVE + f"inductive = {{ {keys} }}\nseconds = 240")
+        assert outcome.verdict.kind == Kind.HOLDS
+
+    @pytest.mark.full
     def test_an_invariant_that_is_too_weak_is_named(self, define: Define) -> None:
         keys = 'inductive = { invariant = "IndWeak" }\nseconds = 240'
         outcome = checked(define, INDUCTIVE + keys)

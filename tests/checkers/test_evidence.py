@@ -112,6 +112,17 @@ def test_whatever_is_altered_is_named(
     assert named in "; ".join(found.reasons)
 
 
+def test_a_class_of_the_project_itself_is_found_there(locked: Project, package: Path) -> None:
+    own = locked.root / "src/mutex.py"
+    own.parent.mkdir()
+    own.write_text("class Mutex: ...\n")
+    evidence.lock_derived(locked, {own: [locked.root / "spec/Mutex.tla"]})
+    assert project_evidence(locked.root, package)
+    own.write_text("class Mutex: pass\n")
+    (reason,) = project_evidence(locked.root, package).reasons
+    assert reason == "src/mutex.py: file changed"
+
+
 def test_derived_files_are_compared_with_the_lock(locked: Project, package: Path) -> None:
     files = {package / "roles/mutex.py": [locked.root / "spec/Mutex.tla"]}
     assert evidence.stale_derived(locked, files) == {}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -123,6 +125,26 @@ def test_ending_all_leaves_nothing_running(supervisor: Supervisor, tmp_path: Pat
     assert is_gone(pids[0])
     with pytest.raises(Stopped):
         run(supervisor, tmp_path, "print('never')")
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
+def test_a_tool_ends_even_if_keepstep_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from keepstep.checkers.process import Supervisor\n"
+        "tool = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'\n"
+        "Supervisor().run([sys.executable, '-c', tool], folder=Path('.'), output=Path('o'),"
+        " seconds=600, on_line=lambda line: print(line, flush=True))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.kill()
+    process.communicate(timeout=20)
+    assert is_gone(pid)
 
 
 def test_a_tool_that_is_not_there_is_named(supervisor: Supervisor, tmp_path: Path) -> None:

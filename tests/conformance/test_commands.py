@@ -14,6 +14,7 @@ from keepstep.cli.conform import command as conform
 from keepstep.cli.conform import run_leg
 from keepstep.cli.mutate import command as mutate
 from keepstep.errors import InvalidModel, InvalidSpec, KeepstepError
+from keepstep.tla.sources import Project
 
 pytestmark = [pytest.mark.tools, pytest.mark.usefixtures("tools")]
 Edit = Callable[[str, str, str], None]
@@ -100,7 +101,7 @@ def test_a_wrong_number_of_states_is_reported(small: Path, edit: Edit) -> None:
         ("models/manifest.toml", "[role.domains]", "[role.domain]", InvalidModel, "domain"),
         ("models/manifest.toml", '"roles/contender.py"', '"roles/no.py"', InvalidModel, "no.py"),
         ("models/manifest.toml", '"roles/contender.py"', '"no.such"', InvalidModel, "derive it"),
-        ("models/manifest.toml", "[[role]]", "[[roles]]", InvalidModel, "roles"),
+        ("models/manifest.toml", "[[role]]", "[[roles]]", InvalidModel, "nothing to compare"),
         (
             "models/manifest.toml",
             'constants = { NODES = ["n1_OF_NODE"] }',
@@ -126,13 +127,7 @@ def test_bad_input_is_told_and_ends_with_2(
 def test_a_project_without_graphs(small: Path, edit: Edit) -> None:
     edit("models/manifest.toml", 'mode = "graph"', 'mode = "safety"')
     with pytest.raises(InvalidModel, match="no model of mode = 'graph'"):
-        conform_command.conform(_project(small))
-
-
-def _project(folder: Path) -> object:
-    from keepstep.tla.sources import Project
-
-    return Project(folder)
+        conform_command.conform(Project(small))
 
 
 @pytest.mark.full

@@ -79,7 +79,7 @@ def test_newer_builds_print_states_twice_and_arguments(tmp_path: Path) -> None:
     assert printed_order(path) == ["x"]
 
 
-def test_the_order_of_the_variables_is_TLCs(tmp_path: Path) -> None:
+def test_the_order_of_the_variables_is_that_of_tlc(tmp_path: Path) -> None:
     assert printed_order(write(tmp_path, OLD)) == ["x", "who"]
 
 

@@ -49,7 +49,10 @@ def test_remembering_changes_nothing(staged: Stage, graph: SystemGraph, make: Ma
             1,
         ),
         (
-            'ranking.to(joining, unless="has_ticket", on="join") => joining.to(joining, on="join")',
+            (
+                'ranking.to(joining, unless="has_ticket", on="join") => '
+                'fencing.to(joining, unless="has_ticket", on="join")'
+            ),
             "the specification can take Join, the code cannot",
             3,
         ),

@@ -118,7 +118,9 @@ def elections(path):
 
     def make(server, identity="A", **arguments):
         if "client" not in arguments:
-            arguments = {"hosts": str(server.address), "session_timeout": 4.0} | arguments
+            arguments.setdefault("session_timeout", 4.0)
+            if "hosts" not in arguments:
+                arguments["hosts"] = str(server.address)
         election = LeaderElection(path, identity, **({"tick": 0.2} | arguments))
         made.append(election)
         return election

@@ -7,7 +7,7 @@ from kazoo.security import OPEN_ACL_UNSAFE
 
 from keepstep.errors import LocalViolation
 from keepstep.shell import ElectionSettings
-from keepstep.shell.settings import leading_time
+from keepstep.shell.settings import heartbeat_time, leading_time
 
 
 def settings(**changes):
@@ -18,7 +18,6 @@ def test_defaults_fit_a_default_server():
     made = settings()
     assert made.fence_path == "/keepstep/e"
     assert made.answer_time == 5.0
-    assert made.heartbeat == 2.5
     assert leading_time(made.session_timeout, made.tick) == pytest.approx(5.5)
 
 
@@ -34,7 +33,7 @@ def test_a_session_of_at_most_four_ticks_is_refused_with_the_cure(timeout, tick)
 
 def test_a_heartbeat_comes_well_before_the_deadline():
     for timeout, tick in [(4.01, 1.0), (10.0, 2.0), (4.0, 0.2)]:
-        assert timeout / 4 < leading_time(timeout, tick) - timeout / 6
+        assert heartbeat_time(timeout) < leading_time(timeout, tick) - timeout / 6
 
 
 @pytest.mark.parametrize(

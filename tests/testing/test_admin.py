@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from keepstep.errors import LocalViolation
@@ -57,6 +59,34 @@ def test_any_session_can_be_expired_and_its_ephemerals_are_gone(shared_server, f
             WireClient(shared_server.address, session=victim.session, password=victim.password)
         with pytest.raises(LocalViolation, match="not alive"):
             expire(shared_server.address, victim.session)
+
+
+def test_a_client_that_fights_for_its_session_loses_it(shared_server):
+    with WireClient(shared_server.address) as victim:
+        fighting = threading.Event()
+        fighting.set()
+
+        def fight():
+            while fighting.is_set():
+                try:
+                    WireClient(
+                        shared_server.address, session=victim.session, password=victim.password
+                    ).abandon()
+                except ConnectionEnded:
+                    continue
+                except SessionGone:
+                    return
+
+        thread = threading.Thread(target=fight)
+        thread.start()
+        try:
+            expire(shared_server.address, victim.session)
+            thread.join(10)
+            assert not thread.is_alive()
+        finally:
+            fighting.clear()
+            thread.join()
+        assert victim.session not in dump(shared_server.address).alive
 
 
 def test_connections_and_watches_are_told(shared_server, folder):

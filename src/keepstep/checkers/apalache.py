@@ -170,16 +170,17 @@ class _Session:
         if proof is None:
             raise ToolFailed(f"{self.model.name}: has no inductive invariant")
         name = proof.invariant
+        start = proof.start or name
         searches = [
             _Search(f"{proof.init} => {name}", proof.init, [name], 0, name),
-            _Search(f"{name} /\\ Next => {name}'", name, [name], 1, name, only_after=True),
+            _Search(f"{start} /\\ Next => {name}'", start, [name], 1, name, only_after=True),
         ]
         if proof.implies:
-            what = f"{name} => {', '.join(proof.implies)}"
-            searches.append(_Search(what, name, proof.implies, 0))
+            what = f"{start} => {', '.join(proof.implies)}"
+            searches.append(_Search(what, start, proof.implies, 0))
         if proof.actions:
-            what = f"{name} /\\ Next => {', '.join(proof.actions)}"
-            searches.append(_Search(what, name, proof.actions, 1, only_after=True))
+            what = f"{start} /\\ Next => {', '.join(proof.actions)}"
+            searches.append(_Search(what, start, proof.actions, 1, only_after=True))
         verdicts: list[Verdict] = []
         for search in searches:
             verdict = self._search(search)

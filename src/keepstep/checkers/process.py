@@ -18,6 +18,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -165,12 +166,14 @@ class Supervisor:
         # Options of the user's other Java programs must not change what ours do.
         for name in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH"):
             variables.pop(name, None)
+        if shutil.which(command[0]) is None:
+            raise ToolFailed(f"cannot start {command[0]}: it is not there, or is no program")
         with self._lock:
             if self._stopping:
                 raise Stopped
             try:
                 process = subprocess.Popen(
-                    list(command),
+                    [*_ending_with_us(), *command],
                     cwd=folder,
                     env=variables,
                     stdin=subprocess.DEVNULL,
@@ -201,6 +204,17 @@ class Supervisor:
             _signal_group(process, signal.SIGTERM)
         for process in live:
             _end_group(process)
+
+
+@lru_cache(maxsize=1)
+def _ending_with_us() -> tuple[str, ...]:
+    """What makes the system end a tool even if Keepstep is killed, where the system can do that."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return ()
+    prefix = (setpriv, "--pdeathsig", "KILL")
+    tried = subprocess.run([*prefix, "true"], capture_output=True, check=False)
+    return (*prefix, "--") if tried.returncode == 0 else ()
 
 
 class _Watch:

@@ -651,10 +651,21 @@ def _apalache_at(home: Path, source: str) -> Apalache | None:
         return None
     at = jar.stat()
     stamp = [at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino]
-    told = json.loads(_remembered("apalache", jar, stamp, lambda: json.dumps(_jar_manifest(jar))))
-    version = told.get("Implementation-Version", "unknown")
-    commit = told.get("X-Git-ShortRevision", "")
+    told = _remembered("version and commit", jar, stamp, lambda: _asked_apalache(jar))
+    version, _, commit = told.partition(" ")
     return Apalache(home, jar, version, commit, source, sha256_of(jar))
+
+
+def _asked_apalache(jar: Path) -> str:
+    """Version and commit: a release tells its tag, any other build also where it was made from."""
+    version = _jar_manifest(jar).get("Implementation-Version", "unknown")
+    try:
+        java = find_java(JAVA_FOR_APALACHE)
+    except ToolMissing:
+        return version
+    said = _ask([str(java.path), "-cp", str(jar), "at.forsyte.apalache.tla.Tool", "version"])
+    found = re.search(r"^v?\d[\w.]*-\d+-g([0-9a-f]{7,})", said, re.MULTILINE)
+    return f"{version} {found[1]}" if found else version
 
 
 def install_apalache(archive: Archive = APALACHE) -> Path:

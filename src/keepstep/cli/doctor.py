@@ -105,18 +105,31 @@ def _java() -> Diagnosis:
         except ToolMissing:
             note = f"Apalache needs Java {JAVA_FOR_APALACHE} or newer"
     return Diagnosis(
-        "Java", needed=True, found=True, version=java.version, source=java.source,
-        path=str(java.path), note=note,
-    )  # fmt: skip
+        "Java",
+        needed=True,
+        found=True,
+        version=java.version,
+        source=java.source,
+        path=str(java.path),
+        note=note,
+    )
 
 
 def _tlc(*, fetching: bool) -> Diagnosis:
     tlc = find_tlc(fetching=fetching)
-    version = f"{tlc.version} ({tlc.commit})" if tlc.commit else tlc.version
     return Diagnosis(
-        "TLC", needed=True, found=True, version=version, source=tlc.source, path=str(tlc.jar),
+        "TLC",
+        needed=True,
+        found=True,
+        version=_with_commit(tlc.version, tlc.commit),
+        source=tlc.source,
+        path=str(tlc.jar),
         sha256=tlc.sha256,
-    )  # fmt: skip
+    )
+
+
+def _with_commit(version: str, commit: str) -> str:
+    return f"{version} ({commit})" if commit else version
 
 
 def _zookeeper(*, fetching: bool) -> Diagnosis:
@@ -125,19 +138,31 @@ def _zookeeper(*, fetching: bool) -> Diagnosis:
     old = tuple(map(int, zookeeper.version.split(".")[:2])) < (3, 9)
     note = "older than 3.9: whatever depends on its newer behaviour was not tried" if old else ""
     return Diagnosis(
-        "ZooKeeper", needed=True, found=True, version=zookeeper.version, source=zookeeper.source,
-        path=str(own), sha256=sha256_of(own), note=note,
-    )  # fmt: skip
+        "ZooKeeper",
+        needed=True,
+        found=True,
+        version=zookeeper.version,
+        source=zookeeper.source,
+        path=str(own),
+        sha256=sha256_of(own),
+        note=note,
+    )
 
 
 def _apalache() -> Diagnosis:
     apalache = find_apalache()
     pinned = apalache.version.startswith(APALACHE.version)
-    note = "" if pinned else f"evidence is locked with {APALACHE.version}"
+    note = "" if pinned else f"this release of keepstep was made with {APALACHE.version}"
     return Diagnosis(
-        "Apalache", needed=False, found=True, version=apalache.version, source=apalache.source,
-        path=str(apalache.jar), sha256=apalache.sha256, note=note,
-    )  # fmt: skip
+        "Apalache",
+        needed=False,
+        found=True,
+        version=_with_commit(apalache.version, apalache.commit),
+        source=apalache.source,
+        path=str(apalache.jar),
+        sha256=apalache.sha256,
+        note=note,
+    )
 
 
 @click.command(name="doctor", context_settings={"help_option_names": ["-h", "--help"]})
@@ -198,9 +223,14 @@ def _show(found: list[Diagnosis]) -> None:
         )
         style = "" if one.found else "red" if one.needed else "yellow"
         table.add_row(
-            one.tool, word, one.version, one.source, one.sha256[:SHORT_HASH],
-            note.replace("[", r"\["), style=style,
-        )  # fmt: skip
+            one.tool,
+            word,
+            one.version,
+            one.source,
+            one.sha256[:SHORT_HASH],
+            note.replace("[", r"\["),
+            style=style,
+        )
     console.print(table)
 
 

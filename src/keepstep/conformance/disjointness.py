@@ -8,12 +8,11 @@ the order of the transitions keeps the library from evaluating it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from keepstep.conformance.binding import Misfit
 from keepstep.conformance.player import Cast, GuardFailure
-from keepstep.conformance.role_table import Question
+from keepstep.conformance.role_table import Question, RoleTable
 from keepstep.tla.values import render
 
 __all__ = ["Overlap", "find_overlaps"]
@@ -42,41 +41,44 @@ class Overlap:
         return f"{what} in state {self.state!r} with {', '.join(self.facts)}, told {self.told}"
 
 
-def find_overlaps(
-    cast: Cast,
-    questions: Iterable[Question],
-    undefined: Collection[Question] = (),
-    *,
-    first_only: bool = False,
-) -> list[Overlap]:
+def find_overlaps(cast: Cast, table: RoleTable, *, first_only: bool = False) -> list[Overlap]:
     """The first place of each pair of actions that overlap.
 
     Args:
         cast: Who plays the role.
-        questions: Where to look: `RoleTable.questions`.
-        undefined: Where guards may raise: `RoleTable.forbidden`.
+        table: Its questions are where to look; guards may raise where it has nothing defined.
         first_only: Stop at the first.
     """
     found: dict[tuple[str, ...], Overlap] = {}
-    for question in questions:
-        failure = ""
-        try:
-            told = question.input(cast)
-            enabled = cast.enabled(question.configuration, told)
-            actions = tuple(cast.action_of(transition) for transition in enabled)
-        except Misfit:
+    for (state, kind), questions in table.kinds.items():
+        told = cast.binding.inputs.get(cast.form.commands.get(kind, kind))
+        if told is None or len(cast.rivals(state, told.event)) < 2:
             continue
-        except GuardFailure as error:
-            if question.without_payload() in undefined:
-                continue
-            actions, failure = (error.action,), str(error)
-        if (failure or len(actions) > 1) and actions not in found:
-            _, state, facts = question.configuration
-            shown = tuple(
-                f"{name} = {render(value)}"
-                for name, value in zip(cast.form.facts, facts, strict=True)
-            )
-            found[actions] = Overlap(actions, state, shown, repr(told), failure)
-            if first_only:
-                break
+        for question in questions:
+            overlap = _look(cast, table, question)
+            if overlap is not None and overlap.actions not in found:
+                found[overlap.actions] = overlap
+                if first_only:
+                    return [overlap]
     return list(found.values())
+
+
+def _look(cast: Cast, table: RoleTable, question: Question) -> Overlap | None:
+    failure = ""
+    try:
+        told = question.input(cast)
+        enabled = cast.enabled(question.configuration, told)
+        actions = tuple(cast.action_of(transition) for transition in enabled)
+    except Misfit:
+        return None
+    except GuardFailure as error:
+        if question.without_payload() in table.forbidden:
+            return None
+        actions, failure = (error.action,), str(error)
+    if not failure and len(actions) < 2:
+        return None
+    _, state, facts = question.configuration
+    shown = tuple(
+        f"{name} = {render(value)}" for name, value in zip(cast.form.facts, facts, strict=True)
+    )
+    return Overlap(actions, state, shown, repr(told), failure)

@@ -127,7 +127,7 @@ class Arena:
         return next(iter(find_oddities(cast, self.role.spec, self.role.constants)), "")
 
     def _overlap(self, cast: Cast) -> str:
-        overlaps = find_overlaps(cast, self.table.questions, self.table.forbidden, first_only=True)
+        overlaps = find_overlaps(cast, self.table, first_only=True)
         return str(overlaps[0]) if overlaps else ""
 
     def _table(self, cast: Cast) -> str:

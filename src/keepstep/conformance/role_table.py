@@ -156,6 +156,8 @@ class TableResult:
 class RoleTable:
     """The expectations of a role's table, computed by TLC once, compared as often as wanted.
 
+    Its `kinds` are the questions by state and tag, or action of a command.
+
     Args:
         form: The role's form.
         expected: What the specification allows at each question. A command's parameters are
@@ -178,7 +180,11 @@ class RoleTable:
     ) -> None:
         self.form = form
         self.expected = expected
-        self.questions = tuple(_varied(questions))
+        self.kinds: dict[tuple[str, str], list[Question]] = {}
+        for question in questions:
+            kind = question.command or question.told["tag"]
+            self.kinds.setdefault((question.configuration[1], kind), []).append(question)
+        self.questions = tuple(_varied(self.kinds.values()))
         self.forbidden = forbidden
         self.quiet_outbox = quiet_outbox
         self.configurations = configurations
@@ -254,16 +260,12 @@ class RoleTable:
         return f"in state {state!r} with {shown}, told {told}"
 
 
-def _varied(questions: Iterable[Question]) -> Iterator[Question]:
+def _varied(kinds: Iterable[list[Question]]) -> Iterator[Question]:
     """One question of each state and kind of input, then the next of each, and so on.
 
     A wrong class is wrong for a state and a kind of input, so it is found out soon.
     """
-    kinds: dict[tuple[str, str], list[Question]] = {}
-    for question in questions:
-        kind = question.command or question.told["tag"]
-        kinds.setdefault((question.configuration[1], kind), []).append(question)
-    for turn in zip_longest(*kinds.values()):
+    for turn in zip_longest(*kinds):
         yield from (question for question in turn if question is not None)
 
 

@@ -406,7 +406,7 @@ def _compare_role(project: Project, role: Role) -> RoleResult:
         raise InvalidModel(f"role {role.entry.name} has no table")
     oddities = find_oddities(cast, role.spec, role.constants)
     table = role.table.compare(cast)
-    overlaps = find_overlaps(cast, role.table.questions, role.table.forbidden)
+    overlaps = find_overlaps(cast, role.table)
     return RoleResult(
         role.entry.name,
         tuple(oddities),

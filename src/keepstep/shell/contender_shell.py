@@ -66,7 +66,7 @@ from keepstep.shell.inbox import (
 from keepstep.shell.link import AUTH_FAILED, CLOSED, Call, Link, connect, validate_client
 from keepstep.shell.outcomes import LeadershipLost, Revocation, WriteUnknown
 from keepstep.shell.service import ElectionService, Served, Serving, Verdict, verdict
-from keepstep.shell.settings import ElectionSettings, leading_time
+from keepstep.shell.settings import ElectionSettings, heartbeat_time, leading_time
 from keepstep.znodes.epoch import incarnation_name
 from keepstep.znodes.latch import new_node
 from keepstep.znodes.operations import LARGEST_TRANSACTION, Operation, size
@@ -834,13 +834,10 @@ class ContenderShell:
         told = served.told
         if told is None:
             raise InternalError("an answer without anything to tell")
-        acknowledged = isinstance(told, EpochRaised | WriteDone) and served.error is None
-        if acknowledged:
+        # An operation that was refused proves less than one that was applied.
+        if isinstance(told, EpochRaised | WriteDone) and served.error is None:
             self._deadline = exchange.started + leading_time(self._granted, self.settings.tick)
-            self._heartbeat_due = exchange.started + self._granted / 4
-        elif isinstance(told, WriteDone):
-            # A refused operation proves less than an applied one: ask again soon.
-            self._heartbeat_due = min(self._heartbeat_due, exchange.started + self._granted / 4)
+            self._heartbeat_due = exchange.started + heartbeat_time(self._granted)
         if isinstance(exchange.request, DeleteTicket):
             self._resigning_session = None
         self._cause = served.cause

@@ -12,7 +12,13 @@ from keepstep.znodes.epoch import default_fence_path
 from keepstep.znodes.latch import encode_participant
 from keepstep.znodes.paths import is_within, validate_path
 
-__all__ = ["DEFAULT_SESSION_TIMEOUT", "DEFAULT_TICK", "ElectionSettings", "leading_time"]
+__all__ = [
+    "DEFAULT_SESSION_TIMEOUT",
+    "DEFAULT_TICK",
+    "ElectionSettings",
+    "heartbeat_time",
+    "leading_time",
+]
 
 DEFAULT_SESSION_TIMEOUT = 10.0
 """Seconds; kazoo's default as well."""
@@ -50,6 +56,11 @@ def leading_time(session_timeout: float, tick: float) -> float:
             " tick to the tickTime of your servers"
         )
     return session_timeout - 2 * tick - session_timeout / 20
+
+
+def heartbeat_time(session_timeout: float) -> float:
+    """After how long an idle leader writes, to learn whether it still leads."""
+    return session_timeout / 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +123,6 @@ class ElectionSettings:
     def answer_time(self) -> float:
         """Seconds to wait for an answer."""
         return self.session_timeout / 2 if self.request_timeout is None else self.request_timeout
-
-    @property
-    def heartbeat(self) -> float:
-        """Seconds after which an idle leader writes, to learn whether it still leads."""
-        return self.session_timeout / 4
 
     @property
     def patience(self) -> float:

@@ -33,6 +33,7 @@ __all__ = [
 _SESSION = re.compile(r"^\s*(0x[0-9a-f]+)")
 _SECRET = 0xB3415C00
 _MASK = (1 << 48) - 1
+_ATTEMPTS = 20
 
 
 def four_letter_word(address: Address, word: str, timeout: float = 5.0) -> str:
@@ -202,7 +203,7 @@ class Expiry:
     Attributes:
         session: The session.
         ephemerals: What it owned before; all of it is gone.
-        zxid: Transaction that ended it.
+        zxid: Transaction that ended it; 0 if the server's answer was lost.
     """
 
     session: int
@@ -227,17 +228,27 @@ def expire(address: Address, session: int, oracle: Address | None = None) -> Exp
     if session not in before.alive:
         raise LocalViolation(f"session 0x{session:x} is not alive; nothing was expired")
     owned = before.ephemerals.get(session, ())
-    try:
-        client = WireClient(address, session=session, password=session_password(session))
-    except SessionGone as error:
-        raise LocalViolation(f"session 0x{session:x} has just ended by itself") from error
-    zxid = client.end()
+    zxid = _end_session(address, session)
     after = dump(witness)
     left = set(owned) & {path for paths in after.ephemerals.values() for path in paths}
     still = [path for path in left if after.owner(path) == session]
     if session in after.alive or still:
         raise ToolFailed(f"session 0x{session:x} lives on with {_listed(still)}")
     return Expiry(session, owned, zxid)
+
+
+def _end_session(address: Address, session: int) -> int:
+    """Take a session over and close it; returns the zxid, or 0 if it ended without an answer."""
+    for _ in range(_ATTEMPTS):
+        try:
+            client = WireClient(address, session=session, password=session_password(session))
+            return client.end()
+        except ConnectionEnded:
+            # Its own client reconnected at the same moment, which closes our connection.
+            continue
+        except SessionGone:
+            return 0
+    raise ToolFailed(f"session 0x{session:x} could not be taken over: its client reconnects")
 
 
 def _listed(paths: Sequence[str]) -> str:

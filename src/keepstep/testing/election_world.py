@@ -669,7 +669,14 @@ class ElectionWorld:
             client.multi([*map(Delete, self._tickets()), Delete(self.latch)])
 
     def _hit(self, kind: str, seat: _Seat | None) -> None:
-        self._coverage.note_fault(kind, on_leader=bool(seat and seat.believes))
+        """Note a fault, and whether it hits a leader in office, as the server says."""
+        self._read_log()
+        in_office = (
+            seat is not None
+            and seat.believes is not None
+            and self._holds_office(seat, dump(self._arena.server.address))
+        )
+        self._coverage.note_fault(kind, on_leader=in_office)
 
     RULES: Mapping[str, Callable[..., None]] = {
         "begin": _begin,

@@ -48,13 +48,16 @@ class Inductive(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         init: The specification's own initial predicate.
-        invariant: The inductive invariant, written so that it can serve as an initial predicate.
+        invariant: The inductive invariant.
+        start: What steps start from: the invariant, written so that it can serve as an initial
+            predicate; the invariant itself by default.
         implies: Invariants that follow from it.
         actions: Action invariants that every step from it obeys.
     """
 
     invariant: str
     init: str = "Init"
+    start: str = ""
     implies: list[str] = []
     actions: list[str] = []
 
@@ -416,7 +419,8 @@ def _operators_of(model: Model) -> dict[str, list[str]]:
         found["next"] = [model.next]
     if model.inductive is not None:
         proof = model.inductive
-        found["inductive"] = [proof.init, proof.invariant, *proof.implies, *proof.actions]
+        named = [proof.init, proof.invariant, *proof.implies, *proof.actions]
+        found["inductive"] = [*named, proof.start] if proof.start else named
         found.pop("init", None)
     return found
 

@@ -1,0 +1,1 @@
+"""The derived modules of the example come here: `keepstep derive` writes them."""
