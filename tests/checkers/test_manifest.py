@@ -83,6 +83,10 @@ def test_a_name_that_fits_no_model_is_refused(project: Project) -> None:
             BOUNDED + 'expected = "HOLDS up to 3"\nlength = 4',
             "but length = 4",
         ),
+        (
+            BOUNDED + 'expected = "HOLDS up to k"\ntuning = { "search.invariantFilter" = "9->.*" }',
+            "leaves out checks",
+        ),
         (INDUCTIVE, "needs the key 'inductive'"),
         (INDUCTIVE + 'inductive = { invariant = "IndInv" }', "no operator 'IndInv'"),
         (INDUCTIVE + 'inductive = { inv = "IndInv" }', "inductive: unknown key 'inv'"),

@@ -138,7 +138,7 @@ def test_no_two_actions_overlap(table: RoleTable, make: Make) -> None:
 
 
 def test_overlapping_guards_are_told_with_both_names(table: RoleTable, make: Make) -> None:
-    cast = make('cond="has_ticket and not is_first", on="wait" => cond="has_ticket", on="wait"')
+    cast = make('"has_ticket and not is_first", on="wait" => "has_ticket", on="wait"')
     (overlap,) = find_overlaps(cast, table)
     assert overlap.actions == ("Wait", "Verify")
     assert "Wait and Verify overlap in state 'ranking' with session = " in str(overlap)
@@ -146,7 +146,7 @@ def test_overlapping_guards_are_told_with_both_names(table: RoleTable, make: Mak
 
 
 def test_a_guard_that_only_the_order_protects_is_told(table: RoleTable, make: Make) -> None:
-    cast = make('cond="has_ticket and not is_first", on="wait" => cond="not is_first", on="wait"')
+    cast = make('"has_ticket and not is_first", on="wait" => "not is_first", on="wait"')
     found = find_overlaps(cast, table)
     assert any("the guard of Wait raises ValueError" in str(overlap) for overlap in found)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from keepstep.cli.main import COMMANDS
 from keepstep.roles.contender import Contender
+from keepstep.testing import ZooKeeperServer
 from keepstep.tla.manifest import load_manifest
 from keepstep.tla.sources import Project, blank_comments
 
@@ -267,3 +271,105 @@ def test_the_specifications_page_names_every_promise():
     wanted = {name for name in promises(read(COMPOSITION)) if name.endswith(("Inv", "Prop"))}
     wanted -= {name for name in wanted if name.endswith("ActionInv")} | {"OneRequestInv"}
     assert {name for name in wanted if f"`{name}`" not in page} == set()
+
+
+# --- What pages quote, and what they tell readers to do ------------------------------------
+
+TUTORIAL = "docs/tutorial/from-the-spec-to-a-leader.md"
+OWN_MODULE = "docs/how-to/derive-your-own-module.md"
+CHECK_MODELS = "docs/how-to/check-models.md"
+LEASE = ROOT / "docs/how-to/lease"
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def misquotes(text: str, language: str, sources: list[str]) -> list[str]:
+    """Paragraphs of a page's code blocks that no source has; `...` stands for what is left out."""
+    found = []
+    for block in blocks(text, language):
+        for part in re.split(r"\n\s*\n|^\s*\.\.\.\n", block, flags=re.MULTILINE):
+            quoted = part.strip("\n")
+            if quoted.strip() and not any(f"\n{quoted}\n" in f"\n{source}" for source in sources):
+                found.append(quoted)
+    return found
+
+
+def sources_of(*patterns: str) -> list[str]:
+    return [path.read_text(encoding="utf-8") for pattern in patterns for path in ROOT.glob(pattern)]
+
+
+@pytest.mark.parametrize("page", [TUTORIAL, OWN_MODULE, CHECK_MODELS])
+def test_what_a_page_quotes_of_the_specification_is_there(page):
+    modules = sources_of("spec/**/*.tla", "docs/how-to/lease/spec/*.tla")
+    models = sources_of("models/**/*.toml", "docs/how-to/lease/models/*.toml")
+    assert misquotes(read(page), "tla", modules) == []
+    assert misquotes(read(page), "toml", models) == []
+
+
+def test_what_the_tutorial_quotes_of_the_class_is_there():
+    assert misquotes(read(TUTORIAL), "python", sources_of("src/keepstep/roles/*.py")) == []
+
+
+def test_a_wrong_quotation_is_found():
+    changed = read(TUTORIAL).replace('![n] = "fencing"', '![n] = "leading"')
+    assert misquotes(changed, "tla", sources_of("spec/**/*.tla")) != []
+
+
+@pytest.mark.parametrize("page", ["README.md", TUTORIAL])
+def test_what_a_page_types_into_python_answers_so(page):
+    dialogue = [block for block in blocks(read(page), r"(?:python|console)") if ">>>" in block]
+    assert dialogue
+    names: dict[str, object] = {}
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for block in dialogue:
+        text = "\n".join(line for line in block.splitlines() if not line.startswith("$"))
+        test = doctest.DocTestParser().get_doctest(text + "\n", names, page, page, 0)
+        runner.run(test, clear_globs=False)
+        names.update(test.globs)
+    assert runner.tries >= len(dialogue)
+    assert runner.failures == 0
+
+
+@pytest.mark.tools
+@pytest.mark.zookeeper
+def test_the_example_of_the_readme_leads_and_writes(capsys):
+    (example,) = [block for block in blocks(read("README.md"), "python") if "hosts=" in block]
+    with ZooKeeperServer() as server:
+        changed = example.replace("127.0.0.1:2181", str(server.address))
+        assert changed != example
+        exec(compile(changed, "README.md", "exec"), {})  # noqa: S102 - it is our own page
+    assert capsys.readouterr().out == "leading, epoch 1\n"
+
+
+@pytest.mark.tools
+def test_the_lease_of_the_page_derives_checks_and_conforms(tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(LEASE, project, ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "models/shims").mkdir()
+    shutil.copy(ROOT / "spec/Numbers.tla", project / "spec")
+    shutil.copy(ROOT / "models/shims/Variants.tla", project / "models/shims")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name("keepstep")), *arguments]
+        environment = {**os.environ, "PYTHONPATH": "."}
+        return subprocess.run(
+            command, cwd=project, env=environment, capture_output=True, text=True, check=False
+        )
+
+    done = run("derive", "spec/Tenant.tla", "--to", "lease")
+    assert done.returncode == 0, done.stderr
+    derived = (project / "lease/tenant.py").read_text()
+    (heart,) = [block for block in blocks(read(OWN_MODULE), "python") if "class Tenant" in block]
+    assert heart in derived + "\n"
+    for command in (["derive", "--check"], ["check"], ["conform"]):
+        done = run(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    # The control: the class of the page that goes to the wrong state.
+    wrong = derived.replace("asking.to(idle,", "asking.to(holding,")
+    assert wrong != derived
+    (project / "lease/tenant.py").write_text(wrong)
+    done = run("conform")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the class:         Accept (to 'holding', outbox NoRequest)" in done.stdout

@@ -112,7 +112,8 @@ class _Search:
         invariants: Those that must hold, by name.
         length: How many steps.
         name: The name of a violated property, where it is not that of an invariant.
-        only_after: Whether the state before the first step is exempt.
+        every_transition: Whether invariants are checked also where a transition changes nothing
+            of them, which action invariants need and state invariants do not.
     """
 
     what: str
@@ -120,7 +121,7 @@ class _Search:
     invariants: Sequence[str]
     length: int
     name: str = ""
-    only_after: bool = False
+    every_transition: bool = False
 
 
 @dataclass
@@ -173,14 +174,14 @@ class _Session:
         start = proof.start or name
         searches = [
             _Search(f"{proof.init} => {name}", proof.init, [name], 0, name),
-            _Search(f"{start} /\\ Next => {name}'", start, [name], 1, name, only_after=True),
+            _Search(f"{start} /\\ Next => {name}'", start, [name], 1, name),
         ]
         if proof.implies:
             what = f"{start} => {', '.join(proof.implies)}"
             searches.append(_Search(what, start, proof.implies, 0))
         if proof.actions:
             what = f"{start} /\\ Next => {', '.join(proof.actions)}"
-            searches.append(_Search(what, start, proof.actions, 1, only_after=True))
+            searches.append(_Search(what, start, proof.actions, 1, every_transition=True))
         verdicts: list[Verdict] = []
         for search in searches:
             verdict = self._search(search)
@@ -207,11 +208,11 @@ class _Session:
         if cinit:
             arguments.append(f"--cinit={cinit}")
         tuning = dict(self.model.tuning)
-        if search.only_after:
-            # Besides saving the check before the step, the filter makes Apalache check every
-            # transition: an action invariant is otherwise skipped where a transition changes
-            # none of its variables, although it may be false there.
-            tuning.setdefault("search.invariantFilter", "1->.*")
+        if search.every_transition:
+            # Apalache skips an action invariant where a transition changes none of its
+            # variables, although it may be false there. A filter that leaves out what is
+            # before the step makes it look at every transition.
+            tuning["search.invariantFilter"] = "1->.*"
         if tuning:
             pairs = ":".join(f"{key}={value}" for key, value in tuning.items())
             arguments.append(f"--tuning-options={pairs}")

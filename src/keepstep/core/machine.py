@@ -37,20 +37,19 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
 class Input:
     """Something a role is told: `TicketGone` triggers the event `ticket_gone`."""
 
-    __slots__ = ()
     event: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
         cls.event = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
 
+@dataclass(frozen=True, slots=True)
 class Request:
     """Something a role asks for; the answer is an `Input`."""
-
-    __slots__ = ()
 
 
 @dataclass

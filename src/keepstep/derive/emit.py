@@ -249,7 +249,10 @@ def _identities(vocabulary: Vocabulary) -> set[str]:
 def _dataclass(
     name: str, base: str, comment: str, fields: Sequence[Field], imports: _Imports, at: Place
 ) -> list[str]:
-    out = ["@dataclass(frozen=True, slots=True)", f"class {name}{f'({base})' if base else ''}:"]
+    head = f"class {name}{f'({base})' if base else ''}:"
+    if base and not fields:  # Its base is a frozen dataclass already; another would only cost time.
+        return [head, *_docstring(comment, 4), "", "    __slots__ = ()", "", ""]
+    out = ["@dataclass(frozen=True, slots=True)", head]
     out += _docstring(comment, 4)
     out += [""] if fields else []
     out += [f"    {snake(f.name)}: {imports.type_text(f.type, at)}" for f in fields]

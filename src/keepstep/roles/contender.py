@@ -104,9 +104,10 @@ class DutyDue(Input):
     duty: Duty
 
 
-@dataclass(frozen=True, slots=True)
 class ResignOrdered(Input):
     """We are to hand over: stop leading, then give our ticket back."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

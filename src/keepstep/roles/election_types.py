@@ -78,19 +78,22 @@ class Connected(Input):
     session: int
 
 
-@dataclass(frozen=True, slots=True)
 class Suspended(Input):
     """The connection is down; the outcome of an outstanding request is unknown."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class DeadlineReached(Input):
     """No write was acknowledged for so long that our session may end at any moment."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class Synced(Input):
     """The server has caught up with all that was decided before we asked."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +103,22 @@ class TicketsListed(Input):
     names: frozenset[TicketName]
 
 
-@dataclass(frozen=True, slots=True)
 class ParentGone(Input):
     """The znode below which tickets are drawn does not exist."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class ParentCreated(Input):
     """The znode below which tickets are drawn exists, whoever created it."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class TicketCreated(Input):
     """The ticket asked for exists."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +128,16 @@ class TicketInspected(Input):
     session: int
 
 
-@dataclass(frozen=True, slots=True)
 class TicketChanged(Input):
     """Something happened to the ticket awaited: a hint to look again, nothing more."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class TicketGone(Input):
     """The ticket inspected, awaited, deleted or relied on does not exist."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +147,16 @@ class EpochRead(Input):
     fence: Fence
 
 
-@dataclass(frozen=True, slots=True)
 class EpochMissing(Input):
     """There is no epoch znode: the ensemble is new, or was wiped."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class EpochFounded(Input):
     """There is an epoch znode, whoever created it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,45 +166,52 @@ class EpochRaised(Input):
     fence: Fence
 
 
-@dataclass(frozen=True, slots=True)
 class EpochMoved(Input):
     """The epoch znode is not what we expected; nothing was written."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class WriteDone(Input):
     """Fence and ticket were current.
 
     The write is applied, or not for reasons of its own.
     """
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class WriteRefused(Input):
     """Fence or ticket is not current; nothing was written."""
+
+    __slots__ = ()
 
 
 # --- Everything a contender can ask for, one at a time ---
 
 
-@dataclass(frozen=True, slots=True)
 class Sync(Request):
     """Have the server catch up with the leader of its ensemble."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class ListTickets(Request):
     """Read the names of all tickets."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class CreateParent(Request):
     """Create the znode below which tickets are drawn, unless it exists."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class CreateTicket(Request):
     """Create an ephemeral sequential znode named after us."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +235,16 @@ class DeleteTicket(Request):
     ticket: TicketName
 
 
-@dataclass(frozen=True, slots=True)
 class ReadEpoch(Request):
     """Read the epoch znode."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class FoundEpoch(Request):
     """Create the epoch znode under a new random name, unless there is one."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +264,7 @@ class WriteFenced(Request):
     duty: Duty
 
 
-@dataclass(frozen=True, slots=True)
 class CutConnection(Request):
     """Cut the connection, so that whatever is outstanding comes to an end."""
+
+    __slots__ = ()

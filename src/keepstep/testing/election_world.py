@@ -784,6 +784,14 @@ class ElectionWorld:
             seat.planned.clear()
         if not self._running():
             self._start()
+        # Nobody is told anything new yet: who was deposed and believes to lead still writes, and
+        # who gave a session up still finds what it left.
+        self._run()
+        for seat in self._running():
+            if seat.believes:
+                self._write(seat.number)
+        self._run()
+        self.check()
         idle = 0
         for wait in (*_WAITS, 0.0):
             before = self._deliveries

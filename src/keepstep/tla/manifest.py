@@ -321,6 +321,9 @@ def _check(model: Model, table: dict[str, Any], project: Project, place: str) ->
         refuse(f"key {min(wrong_tool)!r} is not for checker = {model.checker!r}")
     if (model.mode in _TLC_MODES) != (model.checker == "tlc"):
         refuse(f"mode = {model.mode!r} is not for checker = {model.checker!r}")
+    weakening = {"search.invariantFilter", "search.transitionFilter"} & set(model.tuning)
+    if weakening:
+        refuse(f"key 'tuning': {min(weakening)!r} leaves out checks, and is not for evidence")
     if model.mode == "inductive" and model.inductive is None:
         refuse("mode = 'inductive' needs the key 'inductive'")
     if model.mode not in {"typecheck", "graph"} and not model.names and not model.deadlock:
