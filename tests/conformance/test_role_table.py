@@ -163,7 +163,8 @@ def test_the_shape_is_right(role: Role, make: Make) -> None:
     [
         (
             (
-                "offline = State(initial=True) => offline = State()\n    start = State(initial=True)\n"
+                "offline = State(initial=True) => offline = State()\n"
+                "    start = State(initial=True)\n"
                 "    begun = Event(start.to(offline))"
             ),
             "the class starts in start, the specification in offline",

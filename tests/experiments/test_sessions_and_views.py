@@ -14,6 +14,7 @@ from keepstep.testing import (
     FaultProxy,
     Observer,
     Refusal,
+    SessionGone,
     WireClient,
     dump,
     expire,
@@ -232,3 +233,24 @@ def test_after_a_wipe_a_client_that_has_seen_later_transactions_is_turned_away(s
         server.wipe()
         with pytest.raises(ConnectionEnded):
             WireClient(server.address, session=session, password=password, last_zxid=newest)
+    with WireClient(server.address) as other:
+        # Once the server has caught up, it answers: it does not know the session.
+        other.create(path)
+        while other.set_data(path, b"").mzxid < newest:
+            continue
+        with pytest.raises(SessionGone):
+            WireClient(server.address, session=session, password=password, last_zxid=newest)
+
+
+def test_a_restart_gives_each_session_its_full_timeout_again(server, path):
+    with WireClient(server.address, session_timeout=1) as client:
+        client.create(path, ephemeral=True)
+        client.abandon()
+        server.kill()
+        # Longer than the session timeout and the tick to which it is rounded up.
+        down_until = time.monotonic() + 1.5
+        until(lambda: time.monotonic() > down_until)
+        server.start()
+        with WireClient(server.address) as other:
+            assert other.exists(path).ephemeral_owner == client.session
+            until(lambda: other.exists(path) is None)

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from keepstep.cli.suite import command
+from keepstep.cli.suite import command, run_leg
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.testing.coverage import FAULTS, UNREACHABLE, Coverage, all_transitions
 from keepstep.testing.election_suite import replay, run_campaign
@@ -17,11 +17,18 @@ pytestmark = pytest.mark.zookeeper
 
 def test_the_scenarios_keep_every_promise_and_see_everything():
     """Every fault hits a leader, and every transition of the shipped class is taken."""
-    result = run_campaign(examples=0)
-    assert result.failure is None, "\n".join(result.failure.story)
-    assert list(result.coverage.gaps()) == []
-    assert result.passed
-    assert result.coverage.examples == len(scenarios())
+    result = CliRunner().invoke(command, ["--examples", "0", "--seed", "5", "--json"])
+    told = json.loads(result.stdout)
+    assert told["broken"] is None, "\n".join(told["broken"]["story"])
+    assert told["missing"] == []
+    assert (result.exit_code, told["exit_code"], told["seed"]) == (0, 0, 5)
+    assert told["runs"] == len(scenarios())
+    taken, unreachable = set(told["transitions"]), set(told["unreachable"])
+    assert taken | unreachable == set(map(str, all_transitions()))
+    assert not taken & unreachable
+    assert set(told["faults_on_leader"]) == set(FAULTS)
+    # Each scenario ends with a write of its leader.
+    assert told["accepted_writes"] >= told["runs"]
 
 
 def test_a_campaign_that_saw_too_little_is_not_passed():
@@ -49,16 +56,23 @@ def test_faults_and_steps_on_empty_seats_do_nothing():
     assert not coverage.faults
 
 
-def test_the_command_tells_what_it_saw():
-    result = CliRunner().invoke(command, ["--examples", "0", "--seed", "5", "--json"])
-    told = json.loads(result.stdout)
-    assert (result.exit_code, told["exit_code"], told["seed"]) == (0, 0, 5)
-    assert told["broken"] is None
-    assert told["missing"] == []
-    assert told["runs"] == len(scenarios())
+def test_the_command_says_what_was_not_seen(few_scenarios):
+    result = CliRunner().invoke(command, ["--examples", "2", "--seed", "5"])
+    assert result.exit_code == 3
+    assert "missing: the fault 'wipe server' never hit a leader in office" in result.output
+    assert result.output.splitlines()[-1].startswith("INCONCLUSIVE: 4 runs, ")
+    leg = run_leg(None, quiet=True)
+    assert (leg.verdict, leg.exit_code) == ("INCONCLUSIVE", 3)
 
 
-def test_the_command_shows_a_broken_promise_and_saves_the_run(monkeypatch, tmp_path):
+@pytest.fixture
+def few_scenarios(monkeypatch):
+    few = {name: scenarios()[name] for name in ("killed", "expired")}
+    monkeypatch.setattr("keepstep.testing.election_suite.scenarios", lambda: few)
+    monkeypatch.setattr("keepstep.cli.suite.SHORT_EXAMPLES", 1)
+
+
+def test_the_command_shows_a_broken_promise_and_saves_the_run(monkeypatch, tmp_path, few_scenarios):
     class NeverTells(ContenderShell):
         """Does not report that a leadership ended."""
 

@@ -46,6 +46,9 @@ __all__ = [
 
 STEPS_OF_AN_EXAMPLE = 12
 
+_SHORT_ENOUGH = 6
+_TRIES = 3
+
 _WHO = ["leader", "leader", "leader", "next", *range(MOST_SHELLS)]
 _ARGUMENTS: dict[str, Sequence[int | str]] = {
     "who": _WHO,
@@ -352,4 +355,26 @@ def _explore(
     if not failed:
         return None
     shortest = min(failed, key=lambda world: len(world.steps))
+    if len(shortest.steps) > _SHORT_ENOUGH:
+        # Hypothesis gives up at once where the same steps do not fail twice in a row.
+        shortest = _shorten(shortest, arena, shell_class)
     return _failure(shortest, first[0], reproducible=reproducible)
+
+
+def _shorten(
+    broken: ElectionWorld, arena: Arena, shell_class: type[ContenderShell]
+) -> ElectionWorld:
+    """Leave out steps as long as one of a few runs of the rest still breaks a promise."""
+    size = len(broken.steps) // 2
+    while size:
+        begin = 1
+        while begin < len(broken.steps):
+            fewer = [*broken.steps[:begin], *broken.steps[begin + size :]]
+            runs = (replay(fewer, arena, shell_class=shell_class) for _ in range(_TRIES))
+            found = next((world for world in runs if world.broken), None)
+            if found:
+                broken = found
+            else:
+                begin += size
+        size //= 2
+    return broken

@@ -470,6 +470,7 @@ class ElectionWorld:
         seat.shell.write([Create(path, seat.claim.encode())])
         if self._is_ready(seat):
             self._deliver(seat, lane=Lane.COMMAND)
+            self._await_answer(seat)
 
     def _beat(self, who: int | str) -> None:
         """Let a quarter of the session timeout pass, after which an idle leader writes."""
