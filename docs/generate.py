@@ -426,6 +426,9 @@ def _known_bugs() -> str:
     return "\n".join(lines)
 
 
+INDUCTIVE = "Inductive proofs (Apalache)"
+
+
 def _models() -> str:
     _, manifest = _project()
     names = _mutant_names()
@@ -438,22 +441,37 @@ def _models() -> str:
     groups: dict[str, list[Model]] = {}
     for model in manifest.models:
         groups.setdefault(_kind(model, names[model.name]), []).append(model)
+    groups.setdefault(INDUCTIVE, [])
     for kind, models in groups.items():
-        lines += [f"## {kind}\n"]
-        lines += ["| model | lane | contenders | faults | features | checks | expected |"]
-        lines += ["|---|---|---|---|---|---|---|"]
-        lines += [_model_row(model) for model in models]
-        lines.append("")
+        lines += [f"## {kind}\n", *_models_table(models), ""]
     return "\n".join(lines)
+
+
+def _models_table(models: list[Model]) -> list[str]:
+    if not models:
+        return ["There are none in the manifest yet."]
+    if models[0].checker == "tlc":
+        heads = ["model", "lane", "contenders", "faults", "features", "checks", "expected"]
+        rows = [_tlc_row(model) for model in models]
+    else:
+        heads = ["model", "lane", "instance", "from", "steps", "checks", "expected", "why"]
+        rows = [_apalache_row(model) for model in models]
+    ruler = "|" + "---|" * len(heads)
+    return [_row(heads), ruler, *map(_row, rows)]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(map(_cell, cells)) + " |"
 
 
 def _kind(model: Model, mutant: str) -> str:
     if model.checker == "apalache":
+        if model.expected == "VIOLATED":
+            return "Mutants and controls (Apalache)"
         return {
             "typecheck": "Type checks (Apalache)",
             "bounded": "Bounded searches (Apalache)",
-            "inductive": "Inductive proofs (Apalache)",
-        }[model.mode]
+        }.get(model.mode, INDUCTIVE)
     if mutant:
         return "Mutants (TLC)"
     return {
@@ -462,25 +480,42 @@ def _kind(model: Model, mutant: str) -> str:
     }.get(model.mode, "What must hold (TLC)")
 
 
-def _model_row(model: Model) -> str:
-    def constant(name: str) -> Any:
-        return model.constants.get(name, "")
-
-    nodes = constant("NODES")
-    expected = model.expected
-    if expected == "VIOLATED":
-        expected += f" `{model.violated}`"
-    features = constant("FEATURES")
-    cells = [
+def _tlc_row(model: Model) -> list[str]:
+    nodes = model.constants.get("NODES", "")
+    features = model.constants.get("FEATURES", "")
+    return [
         f"`{model.name}`",
         model.lane,
         str(len(nodes)) if isinstance(nodes, list) else "",
-        str(constant("FAULTS")),
+        str(model.constants.get("FAULTS", "")),
         ", ".join(features) if isinstance(features, list) else "",
-        ", ".join(f"`{name}`" for name in model.names),
-        expected,
+        _checks(model),
+        _expected(model),
     ]
-    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _apalache_row(model: Model) -> list[str]:
+    start = model.init if model.inductive is None else model.inductive.invariant
+    steps = {"typecheck": "", "inductive": "any number"}.get(model.mode, str(model.length))
+    given = ", ".join(f"{name} = {value}" for name, value in model.constants.items())
+    return [
+        f"`{model.name}`",
+        model.lane,
+        f"`{model.cinit}`" if model.cinit else given,
+        f"`{start}`",
+        steps,
+        _checks(model),
+        _expected(model),
+        model.why,
+    ]
+
+
+def _checks(model: Model) -> str:
+    return ", ".join(f"`{name}`" for name in model.names)
+
+
+def _expected(model: Model) -> str:
+    return model.expected + (f" `{model.violated}`" if model.violated else "")
 
 
 # --- Counterexamples --------------------------------------------------------------------

@@ -11,8 +11,8 @@
 EXTENDS LeaderElection, Apalache
 
 \* Everything that an environment may do.
-ALL_FEATURES == {"bare", "late", "queued", "abandon", "sticky watches", "deadline",
-    "expiry", "timely", "ghosts", "stale", "intruder", "parent", "wipe"}
+ALL_FEATURES == {"bare", "late", "stragglers", "queued", "abandon", "sticky watches",
+    "deadline", "expiry", "timely", "ghosts", "stale", "intruder", "parent", "wipe"}
 
 Any ==
     /\ DUTIES = {"d1_OF_DUTY"}
@@ -26,21 +26,24 @@ ThreeNodes == NODES = {"n1_OF_NODE", "n2_OF_NODE", "n3_OF_NODE"} /\ Any
 FourNodes ==
     NODES = {"n1_OF_NODE", "n2_OF_NODE", "n3_OF_NODE", "n4_OF_NODE"} /\ Any
 
-\* Any state whose sets of tickets, names, flights and views have two elements at
-\* most; a state of one node with three of them has no counterpart that matters.
+\* Any state with two tickets, two late requests of each node, two live sessions, and
+\* one name in a list or in an older view at most. Numbers are not bounded. No lemma
+\* speaks of more than one of these at a time.
 TypeOK ==
     /\ mode \in [NODES -> C!MODES]
     /\ session = [n \in NODES |-> Gen(1)]
     /\ ticket = [n \in NODES |-> Gen(1)]
     /\ fence = [n \in NODES |-> Gen(1)]
-    /\ inbox = [n \in NODES |-> Gen(2)]
+    /\ inbox = [n \in NODES |-> Gen(1)]
     /\ request = [n \in NODES |-> Gen(1)]
-    /\ tree = Gen(2)
+    /\ tree = [latch |-> Gen(2), epochs |-> Gen(2)]
     /\ sessions \in [NODES -> Int]
-    /\ live = Gen(4)
+    /\ live = Gen(2)
     /\ link \in [NODES -> S!LINKS]
     /\ late = [n \in NODES |-> Gen(2)]
-    /\ behind = [n \in NODES |-> Gen(2)]
+    /\ \E isBehind \in [NODES -> BOOLEAN] :
+        behind = [n \in NODES |->
+            IF isBehind[n] THEN {[latch |-> Gen(1), epochs |-> Gen(2)]} ELSE {}]
     /\ watched = [n \in NODES |-> Gen(1)]
     /\ wipes \in Int
     /\ faults \in Int
@@ -108,10 +111,11 @@ Lemma5_FencesAskedWithAreRightful ==
         /\ IsHonest(n, request[n])
         /\ \A f \in late[n] : IsHonest(n, f.request)
 
-\* Servers that are behind show epochs of the same form.
+\* A server that is behind is at one earlier time, with an epoch of the same form.
 Lemma6_ViewsAreEven ==
-    \A n \in NODES : \A view \in behind[n] : \A e \in view.epochs.znodes :
-        e.epoch = e.version
+    \A n \in NODES : \A view \in behind[n] :
+        /\ behind[n] = {view}
+        /\ \A e \in view.epochs.znodes : e.epoch = e.version
 
 \* The last accepted write carried a fence that was handed to its node.
 Lemma7_WritesAreRightful ==

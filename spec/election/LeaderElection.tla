@@ -166,11 +166,12 @@ Next ==
 
 Spec == Init /\ [][Next]_vars
 
-\* Whoever can go on does so; what was broken heals. Faults, writes and
-\* resignations need not happen.
+\* Whoever can go on does so, an idle leader has its heartbeat, and what was broken
+\* heals. Faults and resignations need not happen.
 Fairness ==
     \A n \in NODES :
         /\ WF_vars(React(n))
+        /\ WF_vars(\E duty \in DUTIES : C!Write(n, duty))
         /\ WF_vars(Serve(n))
         /\ WF_vars(Connect(n))
         /\ WF_vars(S!Notify(n))

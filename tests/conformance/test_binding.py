@@ -38,6 +38,10 @@ class Look(Request):
     deep: bool
 
 @dataclass(frozen=True, slots=True)
+class WatcherSettings:
+    max_tries: int
+
+@dataclass(frozen=True, slots=True)
 class WatcherFacts:
     last_seen: Ticket | None = None
     count: int = 0
@@ -128,3 +132,10 @@ def test_facts_must_be_the_same(binding: Binding) -> None:
 def test_a_module_needs_one_machine() -> None:
     with pytest.raises(InvalidModel, match="one role machine"):
         Binding(load_source("x = 1", "empty"))
+
+
+def test_settings_come_from_constants(binding: Binding) -> None:
+    found = binding.to_settings({"MAX_TRIES": 3, "NODES": frozenset({"n1"})})
+    assert found == binding.module.WatcherSettings(3)
+    with pytest.raises(Misfit, match="max_tries has no constant"):
+        binding.to_settings({"NODES": frozenset({"n1"})})

@@ -12,6 +12,7 @@ from keepstep.conformance.player import Cast
 from keepstep.conformance.run import Stage
 from keepstep.conformance.system_graph import Comparison, SystemGraph
 from keepstep.errors import InvalidSpec
+from keepstep.tla.values import Fn
 
 Make = Callable[[str], Cast]
 pytestmark = pytest.mark.tools
@@ -132,6 +133,56 @@ def test_a_different_graph_is_noticed(
     found = compare(staged, graph, make)
     assert found.mismatch is not None
     assert problem in found.mismatch.problem
+
+
+def with_arguments(graph: SystemGraph, dump: Path, folder: Path, *, wrong: bool) -> Path:
+    """The dump as a newer build of TLC writes it: labels with arguments, states twice."""
+    system, cells = graph.system, graph.cells
+
+    def value(state: tuple[int, ...], variable: int) -> object:
+        first, keys = cells.first[variable], cells.keys[variable]
+        if keys is None:
+            return cells.values[first][state[first]]
+        return Fn({key: cells.values[first + at][state[first + at]] for at, key in enumerate(keys)})
+
+    places: dict[str, int] = {}
+    lines = []
+    for line in dump.read_text().splitlines():
+        if edge := re.match(r"(-?\d+) -> (-?\d+) ", line):
+            source, target = (places.setdefault(name, len(places)) for name in edge.groups())
+            before = graph.graph.states[source]
+            state = tuple(value(before, number) for number in range(len(system.variables)))
+            label = next(
+                leaf.full_label
+                for leaf, after in system.successors(state)
+                if cells.encode(after) == graph.graph.states[target]
+            )
+            if wrong and len(lines) > 100:
+                label, wrong = label.replace("n1_", "n9_").replace("n2_", "n9_"), False
+            quoted = label.replace('"', '\\"')
+            line = re.sub('label="[^"]*"', lambda _, text=quoted: f'label="{text}"', line)  # noqa: PLW2901
+        elif node := re.match(r"(-?\d+) \[label=(.*)\];$", line):
+            places.setdefault(node[1], len(places))
+            line = f"{node[1]} [label={node[2]},tooltip={node[2]}];"  # noqa: PLW2901
+        elif node := re.match(r"(-?\d+) \[", line):
+            places.setdefault(node[1], len(places))
+        lines.append(line)
+    path = folder / "newer.dot"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_arguments_are_compared_where_tlc_prints_them(
+    staged: Stage, graph: SystemGraph, dump: Path, tmp_path: Path, make: Make, wrong: bool
+) -> None:
+    staged.play({"Contender": make("")})
+    newer = SystemGraph(staged.system, with_arguments(graph, dump, tmp_path, wrong=wrong))
+    assert any("(" in label for label in newer.graph.labels)
+    found = compare(staged, newer, make)
+    assert found.equal is not wrong
+    if wrong:
+        assert "(n9)" in found.mismatch.problem or "(n" in found.mismatch.problem
 
 
 def test_a_violated_invariant_is_named(staged: Stage, graph: SystemGraph, make: Make) -> None:

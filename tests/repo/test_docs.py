@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -291,7 +292,9 @@ def misquotes(text: str, language: str, sources: list[str]) -> list[str]:
     for block in blocks(text, language):
         for part in re.split(r"\n\s*\n|^\s*\.\.\.\n", block, flags=re.MULTILINE):
             quoted = part.strip("\n")
-            if quoted.strip() and not any(f"\n{quoted}\n" in f"\n{source}" for source in sources):
+            forms = [f"\n{quoted}\n", f"\n{textwrap.indent(quoted, '    ')}\n"]
+            there = any(form in f"\n{source}" for source in sources for form in forms)
+            if quoted.strip() and not there:
                 found.append(quoted)
     return found
 

@@ -62,9 +62,8 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="keepstep")
 def group() -> None:
-    r"""State machines derived from a checked TLA+ specification, run on real ZooKeeper.
+    """State machines derived from a checked TLA+ specification, run on real ZooKeeper.
 
-    \b
     Exit codes: 0 everything as expected; 1 something differs; 2 could not run, or bad
     input; 3 nothing differs, but something is weaker than wanted and no fresh locked
     verdict stands in for it.

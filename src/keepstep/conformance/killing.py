@@ -134,7 +134,7 @@ class Arena:
         cast.use(self.role.constants)
         difference = self.table.compare(cast, first_only=True).difference
         if difference is None:
-            return ""
+            return self.table.find_memory(cast)
         return f"{difference.where}: {difference.given}, not {difference.expected}"
 
     def _graph(self, cast: Cast) -> str:

@@ -231,6 +231,13 @@ class Cast:
                 self.outcomes[key] = known
         return known
 
+    def repeats(self, configuration: Configuration, told: Input) -> bool:
+        """The class does again what is remembered of it; not counted as an execution."""
+        executions, refusals = self.executions, self.refusals
+        again = self._execute(configuration, told)
+        self.executions, self.refusals = executions, refusals
+        return again == self.step(configuration, told)
+
     def place(self, configuration: Configuration) -> None:
         """Put the machine into a configuration."""
         node, state, facts = configuration

@@ -226,6 +226,21 @@ class RoleTable:
             self.configurations, self.accepted, difference, cast.executions, cast.refusals
         )
 
+    def find_memory(self, cast: Cast) -> str:
+        """Where the class answers differently when it is asked again, or "".
+
+        A step must depend on the cell and the input alone: that is why each is executed once.
+        Every fifth question is asked again, the last one first.
+        """
+        for question in self.questions[::-5]:
+            try:
+                told = question.input(cast)
+            except Misfit:
+                continue
+            if not cast.repeats(question.configuration, told):
+                return f"{self._where(question)}: the class answers differently when asked again"
+        return ""
+
     def _ask(self, cast: Cast, question: Question) -> tuple[Answer | None, str]:
         """The answer of the class, None if it refuses, and what is wrong with it."""
         try:

@@ -406,6 +406,8 @@ def _compare_role(project: Project, role: Role) -> RoleResult:
         raise InvalidModel(f"role {role.entry.name} has no table")
     oddities = find_oddities(cast, role.spec, role.constants)
     table = role.table.compare(cast)
+    if memory := role.table.find_memory(cast):
+        oddities.append(memory)
     overlaps = find_overlaps(cast, role.table)
     return RoleResult(
         role.entry.name,

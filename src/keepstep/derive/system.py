@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, product
 from typing import Any, Protocol, TypeAlias
 
@@ -227,10 +227,10 @@ class _Translator:
         self.stateful: dict[str, bool] = {}
 
     def system(self, init: str, next_: str, invariants: Sequence[str]) -> System:
-        start = ["def initial():", "    s = ()"]
+        start = ["def initial():", "    s = T.NO_STATE"]
         named = self.spec.named(init)
         self.statements([_Task(named.body, {})], {}, start, 1, initial=True)
-        leaves = ["def leaves():", "    s = ()"]
+        leaves = ["def leaves():", "    s = T.NO_STATE"]
         self.leaves(self.spec.named(next_).body, {}, next_, (), leaves, 1)
         tests = {name: self.define(self.spec.named(name)) for name in invariants}
         source = "\n".join([*self.functions.values(), *self.bodies, *start, "", *leaves, ""])
@@ -259,7 +259,7 @@ class _Translator:
             text = self.text(expression, {})
         except KeyError as error:
             raise self.error(expression, f"{error.args[0]} has no value here") from None
-        source = "\n".join([*self.functions.values(), f"s = ()\nvalue = {text}\n"])
+        source = "\n".join([*self.functions.values(), f"s = T.NO_STATE\nvalue = {text}\n"])
         return self.execute(source)["value"]
 
     def error(self, node: object, message: str) -> InvalidSpec:
@@ -299,8 +299,6 @@ class _Translator:
         if node.source == "defined":
             given = ["s", *filter(None, [self.arguments(args, names)])]
             return f"{self.define(self.spec.operators[node.uid])}({', '.join(given)})"
-        if op in names and names[op].startswith("operator "):
-            return f"{names[op].removeprefix('operator ')}({self.arguments(args, names)})"
         if op in _VALUES:
             return _VALUES[op]
         if op in _CALLS:
@@ -467,23 +465,12 @@ class _Translator:
 
     def argument(self, arg: Expression, names: _Names) -> str:
         """An argument as something to call for its value, so that it is computed when needed."""
-        if (given := self.operator_argument(arg, names)) is not None:
-            return given
         text = self.text(arg, names)
         if re.fullmatch(r"\w+\(\)", text):
             return text.removesuffix("()")
         if isinstance(arg, (Lit, Name)):
             return f"lambda: {text}"
         return f"need(lambda: {text})"
-
-    def operator_argument(self, arg: Expression, names: _Names) -> str | None:
-        """An argument that is an operator itself, or None."""
-        match arg:
-            case Name(name) if names.get(name, "").startswith("operator "):
-                return names[name].removeprefix("operator ")
-            case App(source="let", args=()) if f"arity {arg.uid}" in names:
-                return names[f"let {arg.uid}"]
-        return None
 
     def define(self, operator: Operator) -> str:
         """The name of the Python function of a definition."""
@@ -502,11 +489,7 @@ class _Translator:
         given = []
         for param in operator.params:
             fresh = self.fresh(param)
-            applied = any(
-                isinstance(part, App) and part.op == param and part.source == "builtin"
-                for part in walk(operator.body)
-            )
-            names[param] = f"operator {fresh}" if applied else f"{fresh}()"
+            names[param] = f"{fresh}()"
             given.append(fresh)
         return names, given
 
@@ -519,8 +502,6 @@ class _Translator:
             fresh = self.fresh(definition.name)
             thunk = f"lambda {', '.join(params)}: {value}" if params else f"need(lambda: {value})"
             inner[f"let {definition.uid}"] = fresh
-            if params:
-                inner[f"arity {definition.uid}"] = str(len(params))
             text = text.replace("{body}", f"(lambda {fresh}: {{body}})({thunk})")
         return text.replace("{body}", self.text(body, inner))
 
@@ -859,9 +840,7 @@ class _Translator:
         lines: list[str],
         pad: str,
     ) -> None:
-        local = sorted(
-            {text.removesuffix("()") for key, text in names.items() if not key.startswith("arity ")}
-        )
+        local = sorted({text.removesuffix("()") for text in names.values()})
         function = self.fresh("do_" + re.sub(r"\W", "_", label))
         body = [f"def {function}({', '.join(['s', *local])}):  # {label}"]
         self.statements([_Task(node, names)], {}, body, 1)
@@ -885,6 +864,9 @@ def _primed(node: Expression, assigned: frozenset[str]) -> Expression:
                 Bound(b.names, b.over and _primed(b.over, assigned), b.pattern) for b in bounds
             )
             return Bind(op, inner, _primed(body, assigned), node.at)
+        case Let(definitions, body):
+            local = tuple(replace(d, body=_primed(d.body, assigned)) for d in definitions)
+            return Let(local, _primed(body, assigned), node.at)
     return node
 
 

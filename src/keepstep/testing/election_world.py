@@ -50,8 +50,9 @@ SESSION_TIMEOUT = 4.0
 TICK = 0.2
 
 _DELAY = 0.03
-_ANSWER_PATIENCE = 2.0
-_CONNECT_PATIENCE = 1.5
+_ANSWER_PATIENCE = 1.0
+_CONNECT_PATIENCE = 1.2
+_NOTIFICATION_PATIENCE = 0.5
 _NOTICE_PATIENCE = 0.4
 _GLANCE = 0.02
 _QUIET = 0.3
@@ -334,6 +335,15 @@ class ElectionWorld:
             return _ANSWER_PATIENCE
         return 0.0
 
+    def _expects_notification(self, seat: _Seat) -> float:
+        """Seconds that the notification of a watch may take; 0 if the watch still stands."""
+        shell = seat.shell
+        if shell is None or shell.state != "waiting" or seat.held or shell.pending():
+            return 0.0
+        watches = watches_by_path(self._arena.server.address)
+        stands = any(seat.present_session() in sessions for sessions in watches.values())
+        return 0.0 if stands else _NOTIFICATION_PATIENCE
+
     def _is_ready(self, seat: _Seat) -> bool:
         return seat.shell is not None and not seat.paused and not seat.shell.stopped
 
@@ -492,7 +502,8 @@ class ElectionWorld:
             chosen = None if lane == "any" else Lane(lane)
             expected = self._expects(seat)
             due = {
-                None: expected,
+                None: expected or self._expects_notification(seat),
+                Lane.NOTIFICATION: self._expects_notification(seat),
                 Lane.STATE: expected if expected == _CONNECT_PATIENCE else 0.0,
                 Lane.ANSWER: expected if expected == _ANSWER_PATIENCE else 0.0,
             }
@@ -505,7 +516,8 @@ class ElectionWorld:
         for _ in range(_LONGEST_REACH):
             if not seat or not seat.shell or not self._is_ready(seat) or seat.shell.state == state:
                 break
-            if self._deliver(seat, max(_GLANCE, self._expects(seat))) is None:
+            due = self._expects(seat) or self._expects_notification(seat)
+            if self._deliver(seat, max(_GLANCE, due)) is None:
                 break
         if seat:
             self._await_answer(seat)

@@ -18,20 +18,18 @@ __all__ = [
     "BOOLEANS",
     "INTEGERS",
     "NATURALS",
+    "NO_STATE",
     "STRINGS",
     "UNIT",
     "Undefined",
     "append",
     "apply",
-    "boolean",
     "case",
     "choose",
     "concatenate",
     "constant",
     "divide",
     "domain",
-    "fold",
-    "fold_sequence",
     "function",
     "functions",
     "head",
@@ -44,7 +42,6 @@ __all__ = [
     "payloads",
     "put",
     "records",
-    "select",
     "slice_of",
     "subsets",
     "tail",
@@ -290,35 +287,6 @@ def slice_of(sequence: tuple[Any, ...], first: int, last: int) -> tuple[Any, ...
     return sequence[first - 1 : last] if last >= first else ()
 
 
-def select(sequence: tuple[Any, ...], test: Callable[[Any], bool]) -> tuple[Any, ...]:
-    """`SelectSeq(sequence, test)`."""
-    return tuple(item for item in sequence if test(item))
-
-
-def fold(combine: Callable[[Any, Any], Any], start: Any, over: Iterable[Any]) -> Any:
-    """`ApaFoldSet(combine, start, over)` and `ApaFoldSeqLeft`."""
-    total = start
-    for item in over:
-        total = combine(total, item)
-    return total
-
-
-def fold_sequence(combine: Callable[[Any, Any], Any], start: Any, over: Any) -> Any:
-    """`ApaFoldSeqLeft(combine, start, over)`."""
-    return fold(combine, start, over)
-
-
-def boolean(value: Any) -> bool:
-    """The truth value of a condition.
-
-    Raises:
-        Undefined: It is none.
-    """
-    if type(value) is not bool:
-        raise Undefined(f"{value!r} is no truth value")
-    return value
-
-
 class _Everything:
     """`Int`, `Nat` or `STRING`: a set that can be asked, but not listed."""
 
@@ -332,6 +300,14 @@ class _Everything:
         raise Undefined(f"{self.name} cannot be listed")
 
 
+class _NoState:
+    """Where there is no state yet: it has no variable."""
+
+    def __getitem__(self, variable: int) -> Any:
+        raise Undefined("a definition reads a variable where there is no state yet")
+
+
+NO_STATE = _NoState()
 INTEGERS = _Everything("Int", int)
 NATURALS = _Everything("Nat", int, 0)
 STRINGS = _Everything("STRING", str)
