@@ -68,7 +68,8 @@ class InvalidSpec(KeepstepError):
     cure: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
+        where = f"{self.file}:{self.line}" if self.file and self.line else self.file
+        place = f"{where}: " if where else ""
         rule = f" [{self.rule}]" if self.rule else ""
         cure = f"\n  write: {self.cure}" if self.cure else ""
         return f"{place}{self.message}{rule}{cure}"

@@ -40,14 +40,14 @@ public final class LatchParticipant {
             participant.obey(command);
             command = commands.readLine();
         }
-        participant.latch.close(LeaderLatch.CloseMode.NOTIFY_LEADER);
+        participant.leave();
         client.close();
     }
 
     private void obey(String command) throws Exception {
         switch (command) {
             case "resign" -> {
-                latch.close(LeaderLatch.CloseMode.NOTIFY_LEADER);
+                leave();
                 enter();
             }
             case "participants" -> {
@@ -60,6 +60,18 @@ public final class LatchParticipant {
             }
             default -> throw new IllegalArgumentException(command);
         }
+    }
+
+    /**
+     * Closing a latch ends its belief first (hasLeadership() looks at the state, which close()
+     * changes before anything else), then deletes its znode, and only then tells its listener: too
+     * late to be a stamp of when the belief ended. So we stamp it before and close silently.
+     */
+    private void leave() throws Exception {
+        if (latch.hasLeadership()) {
+            print("revoked", "");
+        }
+        latch.close(LeaderLatch.CloseMode.SILENT);
     }
 
     private void enter() throws Exception {

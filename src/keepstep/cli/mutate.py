@@ -30,6 +30,8 @@ from keepstep.tla.sources import Project, find_project
 
 __all__ = ["command"]
 
+TELL_EVERY = 50
+
 
 @click.command(name="mutate", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -138,8 +140,11 @@ def _mutate(project: Project, lane: str, tell: Callable[[str], None]) -> _Result
             continue
         mutants = class_mutants(text, every=lane == "full")
         tell(f"{arena.role.entry.name}: {len(mutants)} mutants of the class")
-        for one in arena.kill(mutants):
-            result.take(one, arguments, seen)
+        for number, mutant in enumerate(mutants, start=1):
+            for one in arena.kill([mutant]):
+                result.take(one, arguments, seen)
+            if number % TELL_EVERY == 0:
+                tell(f"{number} of {len(mutants)}: {len(result.killed)} killed")
     if not result.wrong:
         tell("mutants of the deriver")
         for one, differs in kill_derivers(arenas):

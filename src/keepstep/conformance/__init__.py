@@ -1,1 +1,1 @@
-"""TODO-docstring."""
+"""Whether the derived classes are the specification: system graph, role table, disjointness."""

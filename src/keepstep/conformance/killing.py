@@ -145,15 +145,12 @@ class Arena:
                 return mismatch.problem
         return ""
 
-    def kill(
-        self, mutants: Iterable[Mutant], progress: Callable[[Killed], None] = lambda _: None
-    ) -> list[Killed]:
+    def kill(self, mutants: Iterable[Mutant]) -> list[Killed]:
         """Judge every mutant."""
         results = []
         for mutant in mutants:
             layer, reason = self.judge(mutant.text, f"mutant {mutant.name}")
             results.append(Killed(mutant.name, mutant.what, layer, reason))
-            progress(results[-1])
         return results
 
 

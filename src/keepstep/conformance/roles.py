@@ -82,7 +82,10 @@ def load_roles(project: Project) -> list[RoleEntry]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidModel(f"{shown}: cannot be read: {error}") from None
     entries = []
-    for number, table in enumerate(found.get("role", []), start=1):
+    tables = found.get("role", [])
+    if not isinstance(tables, list):  # A [role] without the double brackets names no role.
+        tables = []
+    for number, table in enumerate(tables, start=1):
         place = f"{shown}: role {table.get('spec', f'number {number}')!r}"
         try:
             entry = msgspec.convert(table, RoleEntry)

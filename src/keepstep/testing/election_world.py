@@ -57,7 +57,7 @@ _NOTICE_PATIENCE = 0.4
 _GLANCE = 0.02
 _QUIET = 0.3
 _SETTLE_PATIENCE = 15.0
-_WAITS = (0.5, 0.5, 2.5) * 3
+_WAITS = (0.5, 0.5, 2.5) * 2
 """How long to let pass for the shells between looks at the end, in session timeouts.
 
 Half of one makes a leader write, and a request overdue; more than two replace a dead client.
