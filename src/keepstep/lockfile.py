@@ -85,6 +85,8 @@ def read_lock(path: Path) -> Lock:
         altered = [
             name for name, entry in entries.items() if entry["digest"] != _entry_digest(name, entry)
         ]
+        for entry in models.values():
+            entry["inputs"].items()
         whole = found["digest"] == _whole_digest(models, derived, files)
         known = found["format"] == FORMAT
     except FileNotFoundError:

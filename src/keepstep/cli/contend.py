@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import math
 import os
 import queue
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 import click
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
+from keepstep.errors import LocalViolation
 from keepstep.shell import (
     Change,
     ConnectionDown,
@@ -31,6 +34,7 @@ from keepstep.shell import (
 )
 from keepstep.shell.clock import SystemClock
 from keepstep.shell.settings import DEFAULT_SESSION_TIMEOUT, DEFAULT_TICK
+from keepstep.znodes.paths import validate_path
 
 __all__ = ["command"]
 
@@ -192,10 +196,14 @@ def _read_lines(happenings: queue.SimpleQueue[Change | _Line | _Written]) -> Non
     """Pass standard input on; at its end the contender goes on without."""
     # Not through sys.stdin: its lock, held while waiting, would be missed when Python ends.
     partial = b""
-    while data := os.read(0, 4096):
-        *lines, partial = (partial + data).split(b"\n")
-        for line in lines:
-            happenings.put(_Line(line.decode(errors="replace")))
+    # Input that cannot be read is input that has ended.
+    with contextlib.suppress(OSError):
+        while data := os.read(0, 4096):
+            *lines, partial = (partial + data).split(b"\n")
+            for line in lines:
+                happenings.put(_Line(line.decode(errors="replace")))
+    if partial:
+        happenings.put(_Line(partial.decode(errors="replace")))
 
 
 @click.command()
@@ -244,6 +252,11 @@ def command(
 
     Exit codes: 0 ended as ordered; 2 no server answers, or the election cannot go on.
     """
+    if math.isnan(start_timeout):
+        # NaN is in every range: no comparison with it is true.
+        raise LocalViolation("--start-timeout must be a number of seconds, not nan")
+    if record is not None:
+        validate_path(record, "--record")
     # kazoo tells each lost connection as a warning; our lines say it already.
     logging.getLogger("kazoo").addHandler(logging.NullHandler())
     logging.getLogger("kazoo").propagate = False
@@ -261,7 +274,10 @@ def command(
     contender = _Contender(election, happenings, record, as_json=as_json)
     try:
         election.start(start_timeout)
-        threading.Thread(target=_read_lines, args=(happenings,), daemon=True).start()
+        # Where there is no standard input, its number belongs to something else by now, as to
+        # the connection, whose answers must not be read away.
+        if sys.stdin is not None:
+            threading.Thread(target=_read_lines, args=(happenings,), daemon=True).start()
         contender.run()
     except KeyboardInterrupt:
         click.echo("keepstep: asked to end; handing over", err=True)

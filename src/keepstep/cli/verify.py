@@ -15,6 +15,7 @@ from keepstep.checkers.verdict import Exit, Leg, merge_exits
 from keepstep.errors import KeepstepError
 from keepstep.evidence import PACKAGE
 from keepstep.lockfile import project_evidence
+from keepstep.tla.manifest import load_manifest
 from keepstep.tla.sources import find_project
 
 __all__ = ["LEGS", "command", "verify"]
@@ -62,10 +63,12 @@ def _evidence(project: Path | None) -> Leg:
     """Whether the lock is about this specification, these models and these classes."""
     began = time.monotonic()
     try:
-        root = find_project(project).root
+        place = find_project(project)
+        # What the manifest's form forbids is told here; the lock is compared with the rest.
+        load_manifest(place)
     except KeepstepError as error:
         return Leg("evidence", "COULD NOT RUN", str(error), 0.0, Exit.COULD_NOT_RUN)
-    found = project_evidence(root, PACKAGE)
+    found = project_evidence(place.root, PACKAGE)
     seconds = time.monotonic() - began
     if found:
         detail = f"everything is as it was locked, the oldest verdict on {found.date}"

@@ -105,7 +105,10 @@ def read_form(spec: Spec) -> RoleForm:
         and not operator.instance
         and operator.params
         and has_primes(operator.body)
-        and any(_is_primed(part, {state, inbox}) for part in walk(operator.body))
+        and (
+            "command" in operator.annotations
+            or any(_is_primed(part, {state, inbox}) for part in walk(operator.body))
+        )
     ]
     return RoleForm(
         module=spec.root,

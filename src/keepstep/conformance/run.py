@@ -28,7 +28,7 @@ from keepstep.conformance.shape import find_oddities, first_value
 from keepstep.conformance.system_graph import Comparison, SystemGraph
 from keepstep.derive.ast import App, Bind, Expression, Let, Name, Spec, conjuncts, walk
 from keepstep.derive.system import Played, System, translate
-from keepstep.errors import InvalidModel
+from keepstep.errors import InvalidModel, KeepstepError
 from keepstep.tla.dot import plain_label
 from keepstep.tla.manifest import Model, load_manifest
 from keepstep.tla.sources import Project
@@ -354,7 +354,13 @@ def conform(
         wanted: dict[str, set[str]] = {}
         for model, dump in zip(models, dumps, strict=True):
             progress(f"{model.name}: TLC explores")
-            path, distinct, seconds = dump.result()
+            try:
+                path, distinct, seconds = dump.result()
+            except KeepstepError:
+                # A role that differs is the better news: it is often why there is no graph.
+                if all(result.equal for result in results):
+                    raise
+                break
             progress(f"{model.name}: comparing {distinct:,} states")
             if model.spec not in specs:
                 specs[model.spec] = read_spec(project, project.root / model.spec)

@@ -165,8 +165,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             fitting = [model.name for model in self.models if fnmatch.fnmatchcase(model.name, name)]
             if not fitting:
                 near = difflib.get_close_matches(name, [model.name for model in self.models], 3)
-                hint = f"; did you mean {', '.join(near)}?" if near else ""
-                raise InvalidModel(f"{self.path} has no model {name!r}{hint}")
+                cure = f"did you mean {', '.join(near)}?" if near else "see `keepstep check --list`"
+                raise InvalidModel(f"{self.path} has no model {name!r}; {cure}")
             chosen.update(fitting)
         return [model for model in self.models if model.name in chosen]
 
@@ -204,8 +204,11 @@ def load_manifest(project: Project) -> Manifest:
     _refuse_unknown(found, _TOP_KEYS, shown)
     defaults = found.get("defaults", {})
     _refuse_unknown(defaults, _DEFAULT_KEYS, f"{shown}: [defaults]")
-    tables = found.get("model", [])
-    if not isinstance(tables, list) or not tables:
+    for checker, table in defaults.items():
+        if not isinstance(table, dict):
+            raise InvalidModel(f"{shown}: [defaults]: key {checker!r}: expected a table")
+    tables = _tables(found, "model", shown)
+    if not tables:
         raise InvalidModel(f"{shown}: has no [[model]]")
     mutants = _load_mutants(found.get("mutants", []), project, shown)
     models: list[Model] = []
@@ -223,9 +226,17 @@ def load_manifest(project: Project) -> Manifest:
         kept[model.name] = merged
     roles = [
         _role(table, project, f"{shown}: role number {number}")
-        for number, table in enumerate(found.get("role", []), start=1)
+        for number, table in enumerate(_tables(found, "role", shown), start=1)
     ]
     return Manifest(path=path, models=models, roles=roles, tables=kept)
+
+
+def _tables(found: dict[str, Any], key: str, shown: str) -> list[dict[str, Any]]:
+    """The tables written as [[key]]; none is not wrong."""
+    tables = found.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+        raise InvalidModel(f"{shown}: {key!r} must be written as [[{key}]], with two brackets")
+    return tables
 
 
 def _load_mutants(files: Any, project: Project, shown: str) -> dict[str, dict[str, Any]]:
@@ -236,8 +247,11 @@ def _load_mutants(files: Any, project: Project, shown: str) -> dict[str, dict[st
     for file in files:
         try:
             found = tomllib.loads((project.root / str(file)).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InvalidModel(f"{shown}: key 'mutants': {file}: {error}") from None
+        except OSError as error:
+            place = f"{shown}: key 'mutants'"
+            raise InvalidModel(f"{place}: {file} cannot be read: {error.strerror}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InvalidModel(f"{file}: is no TOML: {error}") from None
         for name, table in found.items():
             place = f"{file}: mutant {name!r}"
             if not isinstance(table, dict) or not table.get("edits"):
@@ -256,7 +270,7 @@ def _mutated(
     name = table.get("mutant")
     if name is None:
         return table
-    if name not in mutants:
+    if not isinstance(name, str) or name not in mutants:
         near = difflib.get_close_matches(str(name), mutants, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise InvalidModel(f"{place}: key 'mutant': there is no mutant {name!r}{hint}")
@@ -279,7 +293,9 @@ def _role(table: dict[str, Any], project: Project, place: str) -> Role:
     return role
 
 
-def _refuse_unknown(table: dict[str, Any], allowed: set[str], place: str) -> None:
+def _refuse_unknown(table: Any, allowed: set[str], place: str) -> None:
+    if not isinstance(table, dict):
+        raise InvalidModel(f"{place}: expected a table, not {table!r}")
     for key in table:
         if key not in allowed:
             near = difflib.get_close_matches(key, allowed, 1)
@@ -290,8 +306,10 @@ def _refuse_unknown(table: dict[str, Any], allowed: set[str], place: str) -> Non
 
 
 def _convert(table: dict[str, Any], place: str) -> Model:
-    _refuse_unknown(table, set(Model.__struct_fields__), place)
-    for edit in table.get("mutation", []):
+    # The key `mutant` stands for a mutation, and is resolved by now.
+    _refuse_unknown(table, {*Model.__struct_fields__, "mutant"}, place)
+    edits = table.get("mutation", [])
+    for edit in edits if isinstance(edits, list) else []:
         _refuse_unknown(edit, set(Mutation.__struct_fields__), f"{place}: mutation")
     if isinstance(table.get("inductive"), dict):
         known = set(Inductive.__struct_fields__)
