@@ -85,14 +85,15 @@ def read_lock(path: Path) -> Lock:
         altered = [
             name for name, entry in entries.items() if entry["digest"] != _entry_digest(name, entry)
         ]
-        for entry in models.values():
-            entry["inputs"].items()
+        shaped = all(isinstance(entry["inputs"], dict) for entry in entries.values())
         whole = found["digest"] == _whole_digest(models, derived, files)
         known = found["format"] == FORMAT
     except FileNotFoundError:
         return Lock(problem="")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Lock(problem=f"{path.name} cannot be read ({type(error).__name__}: {error})")
+    if not shaped:
+        return Lock(problem=f"{path.name} cannot be read: an entry has no table of inputs")
     if altered:
         problem = f"{path.name}: the entry of {', '.join(sorted(altered))} was altered by hand"
     elif not whole or not known:
