@@ -1,8 +1,9 @@
 ------------------------------- MODULE APA_Bounded -------------------------------
 \* What can happen next, from situations that take many steps to get into?
 \*
-\* Each predicate below is a reachable state in the midst of the protocol, with
-\* values for every variable. A bounded search from it goes deeper into what matters
+\* Each predicate below is a state in the midst of the protocol, with values for
+\* every variable. TLC has walked to CreateBehindARestart; that the others can be
+\* reached is seen by reading. A bounded search from it goes deeper into what matters
 \* than one from the beginning, with every feature of the environment and more faults
 \* than TLC can afford.
 EXTENDS LeaderElection, Apalache
