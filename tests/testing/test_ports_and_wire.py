@@ -33,6 +33,8 @@ def test_a_port_that_somebody_listens_at_is_passed_over():
     held = hold_port()
     taken = held.address
     with socket.socket() as listener:
+        # Somebody may have used the port just before: its connections may still be in TIME_WAIT.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(taken)
         listener.listen()
         held.release()
