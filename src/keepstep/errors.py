@@ -17,6 +17,7 @@ __all__ = [
     "LocalViolation",
     "RemoteViolation",
     "ToolFailed",
+    "ToolMisnamed",
     "ToolMissing",
 ]
 
@@ -39,6 +40,10 @@ class Divergence(KeepstepError):
 
 class ToolMissing(KeepstepError):
     """A tool is not there; the message names it and the variable that can point to it."""
+
+
+class ToolMisnamed(ToolMissing):
+    """A variable says where a tool is, and it is not there: no other one may stand in for it."""
 
 
 class ToolFailed(KeepstepError):

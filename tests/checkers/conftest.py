@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.checkers.process import Supervisor
 from keepstep.checkers.toolchain import find_apalache, find_tlc
 from keepstep.errors import ToolMissing
+from keepstep.process import Supervisor
 from keepstep.tla.manifest import Model, load_manifest
 from keepstep.tla.sources import Project
 

@@ -6,9 +6,9 @@ import pytest
 
 from keepstep.checkers.apalache import check, wrapper
 from keepstep.checkers.outcome import Outcome
-from keepstep.checkers.process import Supervisor
 from keepstep.checkers.verdict import Kind
 from keepstep.errors import InvalidSpec
+from keepstep.process import Supervisor
 from keepstep.tla.manifest import Model
 from keepstep.tla.sources import Project
 

@@ -39,6 +39,17 @@ def test_values_are_short(text: str, shown: str) -> None:
     assert pretty(parse_value(text)) == shown
 
 
+def test_a_variant_without_payload_is_the_same_whatever_the_solver_calls_its_payload() -> None:
+    before = parse_value('[tag |-> "Synced", value |-> "FRESH17_OF_UNIT"]')
+    after = parse_value('[tag |-> "Synced", value |-> "FRESH31_OF_UNIT"]')
+    other = parse_value('[tag |-> "Suspended", value |-> "FRESH31_OF_UNIT"]')
+    assert pretty(before) == "Synced"
+    assert changes_between({"inbox": before}, {"inbox": after}) == []
+    assert [str(change) for change in changes_between({"inbox": before}, {"inbox": other})] == [
+        "inbox: Synced -> Suspended"
+    ]
+
+
 def test_only_what_changed_is_shown_at_its_innermost_place() -> None:
     before = {
         "mode": Fn({"n1_OF_NODE": "offline", "n2_OF_NODE": "offline"}),

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from keepstep.checkers.process import Finished, Stopped, Supervisor, java_command, scratch_folder
 from keepstep.errors import ToolFailed
+from keepstep.process import Finished, Stopped, Supervisor, java_command, scratch_folder
 
 FOREVER = "import time\nprint('up', flush=True)\ntime.sleep(600)\n"
 
@@ -132,7 +132,7 @@ def test_a_tool_ends_even_if_keepstep_is_killed(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from keepstep.checkers.process import Supervisor\n"
+        "from keepstep.process import Supervisor\n"
         "tool = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'\n"
         "Supervisor().run([sys.executable, '-c', tool], folder=Path('.'), output=Path('o'),"
         " seconds=600, on_line=lambda line: print(line, flush=True))\n"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -231,6 +232,25 @@ def test_what_keeps_one_model_from_running_does_not_keep_others(
 
 
 @pytest.mark.usefixtures("answer")
+def test_a_mutant_that_does_not_fit_keeps_only_its_own_model_from_running(
+    project: Project,
+) -> None:
+    text = project.manifest.read_text()
+    begin = text.index("mutation = ")
+    end = text.index("\n", begin)
+    head = 'mutants = ["models/mutants.toml"]\n'
+    project.manifest.write_text(f'{head}{text[:begin]}mutant = "enters"{text[end:]}')
+    edit = '[enters]\nedits = [{ module = "Mutex", old = "nowhere", new = "" }]\n'
+    (project.root / "models/mutants.toml").write_text(edit)
+    report = go(project)
+    good, bad = report.results
+    assert good.source is Source.RAN
+    assert good.judgement.exit == Exit.AS_EXPECTED
+    assert bad.judgement.exit == report.exit_code == Exit.COULD_NOT_RUN
+    assert bad.judgement.text.startswith("models/mutants.toml: mutant 'enters': ")
+
+
+@pytest.mark.usefixtures("answer")
 def test_an_unreadable_cached_verdict_is_found_again(project: Project, cache: Path) -> None:
     go(project)
     for path in (cache / "verdicts").glob("*.json"):
@@ -254,6 +274,53 @@ def test_the_lock_takes_only_verdicts_that_are_expected(
     assert set(entry["inputs"]) == {"spec/Mutex.tla", "question", "tool", "java"}
     again, _ = lock_report(project, manifest, go(project))
     assert again == []
+
+
+@pytest.mark.usefixtures("answer")
+def test_tools_that_are_not_those_of_the_lock_are_told_and_are_no_difference(
+    project: Project,
+) -> None:
+    manifest = load_manifest(project)
+    assert go(project).other_tools == ()
+    lock_report(project, manifest, go(project))
+    assert go(Project(project.root)).other_tools == ()
+    text = project.lock.read_text()
+    lock = read_lock(project.lock)
+    for entry in lock.models.values():
+        entry["inputs"]["tool"] = "TLC 2.19 abc"
+    write_lock(project.lock, lock)
+    assert project.lock.read_text() != text
+    report = go(Project(project.root))
+    (told,) = report.other_tools
+    assert told.startswith("TLC 2.18 on Java 25, but the lock has the verdict of TLC 2.19 abc on ")
+    assert told.endswith("Java 25: 2 models, as good")
+    assert report.exit_code == Exit.AS_EXPECTED
+
+
+@pytest.mark.usefixtures("answer")
+def test_the_cache_keeps_what_was_used_last(
+    project: Project, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "KEPT_VERDICTS", 3)
+    go(project)
+    folder = cache / "verdicts"
+    mine = {path for path in folder.glob("*.json") if not path.name.startswith("last-")}
+    assert len(mine) == 2
+    for path in mine:
+        os.utime(path, (1, 1))
+    for number in range(3):
+        old = folder / f"{number}.json"
+        old.write_text("of an input that no model has any more")
+        os.utime(old, (10 + number, 10 + number))
+    go(project)
+    assert len(list(folder.glob("*.json"))) == 6, "nothing is dropped where nothing is added"
+    path = project.root / "spec/Mutex.tla"
+    path.write_text(path.read_text() + "\n")
+    go(Project(project.root))
+    left = {path for path in folder.glob("*.json") if not path.name.startswith("last-")}
+    assert len(left) == 3
+    assert not any(len(path.stem) == 1 for path in left), "they were not used for longest"
+    assert [one.source for one in go(Project(project.root)).results] == [Source.CACHED] * 2
 
 
 @pytest.mark.usefixtures("answer")
@@ -321,6 +388,40 @@ class TestWithoutApalache:
         manifest = load_manifest(project)
         assert manifest.pick([], "quick") == []
         assert choose_models(manifest, [], "quick") == manifest.models
+
+    def test_a_variable_that_names_nothing_is_no_missing_tool(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        apalache_is_missing(monkeypatch, project)
+        lock_bounded(project)
+        monkeypatch.setenv("APALACHE_HOME", "/nowhere")
+        report = go(Project(project.root))
+        assert report.exit_code == Exit.COULD_NOT_RUN
+        assert report.results[0].source is Source.NONE
+        assert report.results[0].judgement.text == (
+            "APALACHE_HOME names /nowhere, which has no lib/apalache.jar"
+        )
+
+    def test_a_variable_that_names_nothing_concerns_its_own_models_only(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        apalache_is_missing(monkeypatch, project)
+        text = project.manifest.read_text()
+        project.manifest.write_text(text.replace("length = 4", 'length = 4\nlane = "full"'))
+        monkeypatch.setenv("APALACHE_HOME", "/nowhere")
+        assert choose_models(load_manifest(project), [], "quick") == []
+
+    def test_a_java_that_is_not_there_is_told_as_such(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        apalache_is_missing(monkeypatch, project)
+        (tmp_path / "apalache/lib").mkdir(parents=True)
+        (tmp_path / "apalache/lib/apalache.jar").write_bytes(b"no jar")
+        monkeypatch.setenv("APALACHE_HOME", str(tmp_path / "apalache"))
+        monkeypatch.setenv("KEEPSTEP_JAVA", "/nowhere/java")
+        report = go(Project(project.root))
+        assert report.exit_code == Exit.COULD_NOT_RUN
+        assert "KEEPSTEP_JAVA names /nowhere/java" in report.results[0].judgement.text
 
     def test_a_locked_verdict_that_is_too_weak_does_not(
         self, project: Project, monkeypatch: pytest.MonkeyPatch

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from keepstep.checkers.outcome import Outcome
-from keepstep.checkers.process import Supervisor
 from keepstep.checkers.tlc import check, configuration, dump_graph
 from keepstep.checkers.verdict import Kind
 from keepstep.errors import InvalidModel, InvalidSpec, ToolFailed
+from keepstep.process import Supervisor
 from keepstep.tla.manifest import Model
 from keepstep.tla.sources import Project
 

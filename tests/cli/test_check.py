@@ -25,8 +25,9 @@ def test_listing_runs_nothing(keepstep: Keepstep) -> None:
     done = keepstep("check", "--list")
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["good", "must-fail"]
-    rows = json.loads(keepstep("check", "--list", "--json").stdout)
-    assert rows[1]["expected"] == "VIOLATED (ExclusionInv)"
+    found = json.loads(keepstep("check", "--list", "--json").stdout)
+    assert [row["name"] for row in found["models"]] == ["good", "must-fail"]
+    assert found["models"][1]["expected"] == "VIOLATED (ExclusionInv)"
 
 
 @pytest.mark.tools

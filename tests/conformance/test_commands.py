@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from keepstep.cli import conform as conform_command
+from keepstep.cli import mutate as mutate_command
 from keepstep.cli.conform import command as conform
 from keepstep.cli.conform import run_leg
 from keepstep.cli.mutate import command as mutate
+from keepstep.conformance import run as run_module
 from keepstep.errors import InvalidModel, InvalidSpec, KeepstepError
 from keepstep.tla.sources import Project
 
@@ -70,11 +72,24 @@ def test_an_action_that_no_graph_takes_is_named(small: Path) -> None:
     assert "executions" in result.output
 
 
-def test_overlapping_guards_are_reported(small: Path, edit: Edit) -> None:
+def test_overlapping_guards_are_reported_at_once(
+    small: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     edit("roles/contender.py", 'cond="has_ticket and not is_first"', 'cond="has_ticket"')
+
+    def never(*_: object, **__: object) -> None:
+        msg = "nobody waits for a graph"
+        raise AssertionError(msg)
+
+    monkeypatch.setattr(run_module, "SystemGraph", never)
     result = run(small)
     assert result.exit_code == 1
     assert "Wait and Verify overlap in state 'ranking'" in result.output
+    assert "not compared, because guards overlap: n2f0" in result.output
+    assert "TLC explores" not in result.output
+    assert "no quick model ever takes" not in result.output
+    found = json.loads(run(small, "--json").stdout)
+    assert (found["equal"], found["left_out"], found["models"]) == (False, ["n2f0"], [])
 
 
 def test_a_wrong_class_is_reported_with_a_path(small: Path, edit: Edit) -> None:
@@ -143,9 +158,36 @@ def test_every_mutant_is_killed_or_argued(own_study: Path) -> None:
     assert len(killed) > 300
 
 
-def test_an_equivalent_mutant_needs_an_argument(small: Path, edit: Edit) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '[[equivalent]]\nmutant = "rerank.order"\nargument = "obvious"\n',
+            "models/equivalent.toml: rerank.order needs an argument",
+        ),
+        (
+            2 * '[[equivalent]]\nmutant = "a"\nargument = "one two three four five"\n',
+            "models/equivalent.toml: a is listed twice",
+        ),
+        ('[[equivalents]]\nmutant = "a"\n', "unknown key 'equivalents'"),
+        ('[[equivalent]]\nmutant = 7\nargument = "x"\n', "models/equivalent.toml: Expected `str`"),
+        ("[[equivalent\n", "models/equivalent.toml: "),
+        (None, "there is no file models/equivalent.toml"),
+    ],
+)
+def test_a_wrong_list_of_equivalent_mutants_is_told_before_any_tool_runs(
+    small: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, words: str
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        msg = "no tool may start"
+        raise AssertionError(msg)
+
+    monkeypatch.setattr(mutate_command, "build_arena", never)
     path = small / "models/equivalent.toml"
-    path.write_text('[[equivalent]]\nmutant = "rerank.order"\nargument = "obvious"\n')
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
     result = CliRunner().invoke(mutate, ["--project", str(small)])
-    assert isinstance(result.exception, InvalidModel)
-    assert "needs an argument" in str(result.exception)
+    assert isinstance(result.exception, InvalidModel), result.exception
+    assert words in str(result.exception)

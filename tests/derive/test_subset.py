@@ -787,6 +787,14 @@ def test_what_breaks_a_rule_is_refused(sany, tmp_path, break_):
     assert all(part in str(error) for part in (f"{break_.file}.tla:{error.line}:", error.cure))
 
 
+def test_an_action_without_its_mark_is_told_where_the_mark_belongs(sany, tmp_path):
+    edited(tmp_path, next(break_ for break_ in BREAKS if break_.name == "neither"))
+    with pytest.raises(InvalidSpec) as refused:
+        derive(sany, tmp_path)
+    assert refused.value.cure.startswith(r"\* @command: AnswerOrdered;  just above Answer(k) ==")
+    assert "Told" not in refused.value.cure
+
+
 def test_every_rule_is_broken_by_some_test():
     assert {break_.rule for break_ in BREAKS} == set(Rule)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +140,83 @@ def test_lines_for_people_and_the_end_of_standard_input(contend):
     process.process.send_signal(signal.SIGTERM)
     assert process.process.stdout.read() == "revoked: epoch 1, the election was closed\n"
     assert process.process.wait(10) == 0
+
+
+def test_a_last_line_without_its_end_is_obeyed(contend):
+    process = contend("A", "--json")
+    process.event("elected")
+    out, errors = process.process.communicate("write\nquit", timeout=10)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert {event["event"] for event in events} >= {"revoked"}
+    assert (process.process.returncode, errors) == (0, "")
+
+
+def test_without_standard_input_it_contends_until_it_is_told_to_end(shared_server, path):
+    arguments = ["contend", str(shared_server.address), path, "--id", "A", "--json"]
+    options = ["--session-timeout", "4", "--tick", "0.2"]
+    command = [sys.executable, "-c", PROGRAM, *arguments, *options]
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *command],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        seen = [json.loads(process.stdout.readline())["event"] for _ in range(2)]
+        assert seen == ["connected", "elected"]
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=10)
+        assert json.loads(out)["event"] == "revoked"
+        assert process.returncode == 0
+        assert "Traceback" not in errors
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_output_that_is_full_from_the_start(shared_server, path):
+    arguments = ["contend", str(shared_server.address), path, "--id", "A"]
+    options = ["--session-timeout", "4", "--tick", "0.2"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *arguments, *options],
+            stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30,
+            check=False,
+        )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "keepstep: standard output cannot be written: No space left on device; "
+        "leadership is handed over\n"
+    )
+
+
+def test_a_leader_whose_output_gets_full_hands_over(shared_server, path, contend, tmp_path):
+    lines = tmp_path / "lines"
+    arguments = ["contend", str(shared_server.address), path, "--id", "A", "--json"]
+    options = ["--session-timeout", "4", "--tick", "0.2"]
+    with lines.open("w") as output:
+        first = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments, *options],
+            stdin=subprocess.PIPE, stdout=output, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    try:
+        while '"elected"' not in lines.read_text():
+            assert first.poll() is None
+            time.sleep(0.01)
+        second = contend("B", "--json")
+        second.event("connected")
+        size = lines.stat().st_size
+        resource.prlimit(first.pid, resource.RLIMIT_FSIZE, (size, size))
+        first.stdin.write("write\n")
+        first.stdin.flush()
+        start = time.monotonic()
+        second.event("elected")
+        assert time.monotonic() - start < 3.5, "it does not wait for the session to end"
+        _, errors = first.communicate(timeout=10)
+        assert first.returncode == 2
+        assert errors.startswith("keepstep: standard output cannot be written: File too large")
+        assert len(errors.splitlines()) == 1
+    finally:
+        first.kill()
+        first.communicate()
 
 
 def test_unknown_words_are_answered(contend):

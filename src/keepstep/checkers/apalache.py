@@ -174,7 +174,7 @@ class _Session:
         start = proof.start or name
         searches = [
             _Search(f"{proof.init} => {name}", proof.init, [name], 0, name),
-            _Search(f"{start} /\\ Next => {name}'", start, [name], 1, name),
+            _Search(f"{start} /\\ Next => {name}'", start, [name], 1, name, every_transition=True),
         ]
         if proof.implies:
             what = f"{start} => {', '.join(proof.implies)}"

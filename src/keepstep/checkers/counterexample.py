@@ -27,7 +27,7 @@ __all__ = ["Change", "Counterexample", "Event", "changes_between", "pretty"]
 SERVER = "ZooKeeper"
 COLUMN_WIDTH = 34
 LABEL_WIDTH = 60
-_UNIT = "U_OF_UNIT"
+_OF_UNIT = "_OF_UNIT"
 _SORTED_NAME = re.compile(r"(\w+)_OF_[A-Z][A-Z0-9_]*\Z")
 
 
@@ -50,10 +50,15 @@ def pretty(value: Any) -> str:
     return str(value)
 
 
+def _is_unit(value: Any) -> bool:
+    """Whether it is the value of the type that has one; Apalache's solver invents names for it."""
+    return isinstance(value, str) and value.endswith(_OF_UNIT)
+
+
 def _pretty_mapping(value: Mapping[Any, Any]) -> str:
     if set(value) == {"tag", "value"}:
         inner = value["value"]
-        if inner == _UNIT or inner == ():
+        if inner == () or _is_unit(inner):
             return str(value["tag"])
         shown = pretty(inner)
         if isinstance(inner, Mapping) and "tag" not in inner:
@@ -86,10 +91,10 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
 
 
 def _changes(place: str, before: Any, after: Any) -> Iterator[Change]:
-    if before == after:
+    if before == after or (_is_unit(before) and _is_unit(after)):
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping) and set(before) == set(after):
-        if "tag" not in after:
+        if "tag" not in after or (before["tag"] == after["tag"] and _is_unit(after["value"])):
             for key in after:
                 inner = f"{place}[{pretty(key)}]"
                 if isinstance(key, str) and not isinstance(key, ModelValue) and key.isidentifier():

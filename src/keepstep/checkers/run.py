@@ -6,6 +6,7 @@ module, the question, the tool's bytes, Java, and the code that reads the tool's
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from keepstep import evidence
 from keepstep.checkers.outcome import Outcome
-from keepstep.checkers.process import Stopped, Supervisor
 from keepstep.checkers.toolchain import (
     JAVA_FOR_APALACHE,
     JAVA_FOR_TLC,
@@ -31,8 +31,9 @@ from keepstep.checkers.toolchain import (
 )
 from keepstep.checkers.verdict import Exit, Kind, Verdict, merge_exits
 from keepstep.checkers.workspace import module_texts
-from keepstep.errors import KeepstepError, ToolMissing
+from keepstep.errors import InvalidModel, KeepstepError, ToolMisnamed, ToolMissing
 from keepstep.lockfile import Lock, question_hash, read_lock, staleness
+from keepstep.process import Stopped, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,6 +56,12 @@ __all__ = [
 
 
 SHORT_HASH = 8
+
+KEPT_VERDICTS = 2000
+"""How many verdicts the cache may hold; those that were not used for longest are dropped."""
+
+KEPT_PROJECTS = 200
+"""For how many projects the cache knows what the last inputs were."""
 
 
 class Source(Enum):
@@ -118,12 +125,23 @@ class Contradiction:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of a run, in the order of the manifest, and what they add up to."""
+    """The results of a run, in the order of the manifest, and what they add up to.
+
+    Attributes:
+        results: One a model.
+        contradictions: Between them.
+        lock_problem: What is wrong with the lock itself, or "".
+        seconds: How long all took.
+        other_tools: Where a verdict is from another version of a tool than the locked one, one
+            sentence for each pair of versions. It is no difference: another version is another
+            witness.
+    """
 
     results: tuple[Result, ...]
     contradictions: tuple[Contradiction, ...]
     lock_problem: str
     seconds: float
+    other_tools: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -224,6 +242,26 @@ def contradictions(results: Iterable[Result]) -> list[Contradiction]:
         if len(names) > 1:
             found.append(Contradiction(key, _claim(bad[0]), _claim(bad[-1])))
     return found
+
+
+def other_tools(results: Iterable[Result], lock: Lock) -> list[str]:
+    """Where the tools that were used are not those of the lock, one sentence for each pair."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        entry = lock.models.get(result.model.name)
+        if result.outcome is None or not result.outcome.tool or entry is None:
+            continue
+        tool = result.outcome.tool
+        named = (tool["name"], tool["version"], tool["commit"])
+        here = f"{' '.join(filter(None, named))} on Java {result.outcome.java}"
+        inputs = entry["inputs"]
+        locked = f"{inputs.get('tool')} on Java {inputs.get('java')}"
+        if here != locked:
+            found.setdefault((here, locked), []).append(result.model.name)
+    return [
+        f"{here}, but the lock has the verdict of {locked}: {len(names)} models, as {names[0]}"
+        for (here, locked), names in found.items()
+    ]
 
 
 def _steps(result: Result) -> int:
@@ -348,12 +386,15 @@ class VerdictCache:
         try:
             head, _, body = path.read_text(encoding="utf-8").partition("\n")
             found = json.loads(body) if _text_hash(body) == head else {}
-            return Outcome.from_json(found["outcome"]), str(found["date"])
+            outcome, date = Outcome.from_json(found["outcome"]), str(found["date"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, KeepstepError):
             self._observer.warned(f"the cached verdict {path} cannot be read; it is found again")
             return None
+        with contextlib.suppress(OSError):  # It counts as used; another process may drop it.
+            os.utime(path)
+        return outcome, date
 
     def store(self, model: Model, key: Key, outcome: Outcome, date: str) -> None:
         """Keep an outcome; one that time or memory may change is not kept."""
@@ -366,6 +407,15 @@ class VerdictCache:
             self._inputs[model.name] = key.inputs
             write_atomically(self._last, json.dumps(self._inputs))
 
+    def prune(self) -> None:
+        """Drop what was not used for longest: a key that no model has any more is never hit."""
+        kept = list(self._verdicts.glob("*.json"))
+        projects = [path for path in kept if path.name.startswith("last-")]
+        verdicts = [path for path in kept if not path.name.startswith("last-")]
+        for paths, most in ((verdicts, KEPT_VERDICTS), (projects, KEPT_PROJECTS)):
+            for path in sorted(paths, key=_last_used)[: max(0, len(paths) - most)]:
+                path.unlink(missing_ok=True)
+
     def why(self, model: Model, key: Key) -> str:
         """Why a model must be run again."""
         before = self._inputs.get(model.name)
@@ -375,11 +425,19 @@ class VerdictCache:
         return ", ".join(reasons) or "its verdict is no longer cached"
 
 
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # Another process was faster.
+        return 0.0
+
+
 def choose_models(manifest: Manifest, names: Sequence[str], lane: str) -> list[Model]:
     """The models named, or those of a lane.
 
     Where Apalache is missing, the quick lane shows all of its models: nothing has to run, and
-    what is not known here must be seen.
+    what is not known here must be seen. Where a variable names an Apalache that is not there,
+    only models that need it are concerned.
 
     Raises:
         InvalidModel: A name fits no model.
@@ -390,6 +448,8 @@ def choose_models(manifest: Manifest, names: Sequence[str], lane: str) -> list[M
         return chosen
     try:
         find_apalache()
+    except ToolMisnamed:
+        return chosen
     except ToolMissing:
         return [one for one in manifest.models if one in chosen or one.checker == "apalache"]
     return chosen
@@ -438,9 +498,15 @@ def run_models(
             observer.ended(result)
     if queue:
         results |= _run_queue(lane, queue, jobs or os.cpu_count() or 1)
+        lane.cache.prune()
     ordered = tuple(results[model.name] for model in models)
-    problem = lane.lock.problem
-    return Report(ordered, tuple(contradictions(ordered)), problem, time.monotonic() - began)
+    return Report(
+        ordered,
+        tuple(contradictions(ordered)),
+        lane.lock.problem,
+        time.monotonic() - began,
+        tuple(other_tools(ordered, lane.lock)),
+    )
 
 
 class _Lane:
@@ -463,6 +529,9 @@ class _Lane:
 
     def without_running(self, model: Model) -> tuple[Result | None, Key | None]:
         """The result of a model that need not or cannot be run; otherwise its key."""
+        misfit = self.manifest.misfits.get(model.name)
+        if misfit is not None:
+            return _failed(model, InvalidModel(misfit)), None
         try:
             key = _key(self.project, self.manifest, model, self.tools)
         except ToolMissing as error:
@@ -478,7 +547,7 @@ class _Lane:
 
     def _not_run(self, model: Model, error: ToolMissing) -> Result:
         """A locked verdict stands in for a tool that is missing, as long as it is fresh."""
-        if model.checker == "tlc":
+        if model.checker == "tlc" or isinstance(error, ToolMisnamed):
             return _failed(model, error)
         locked = evidence.locked_verdict(self.project, self.manifest, model, self.lock)
         if locked is None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keepstep.errors import ToolFailed, ToolMissing
+from keepstep.errors import ToolFailed, ToolMisnamed, ToolMissing
 
 __all__ = [
     "APALACHE",
@@ -441,9 +441,9 @@ def find_java(minimum: int = JAVA_FOR_TLC) -> Java:
     if given:
         java = _java_at(Path(given), "KEEPSTEP_JAVA")
         if java is None:
-            raise ToolMissing(f"KEEPSTEP_JAVA names {given}, which is no Java")
+            raise ToolMisnamed(f"KEEPSTEP_JAVA names {given}, which is no Java")
         if java.major < minimum:
-            raise ToolMissing(
+            raise ToolMisnamed(
                 f"KEEPSTEP_JAVA names Java {java.major}, but {minimum} or newer is needed; "
                 "unset it to use the Java that comes with keepstep"
             )
@@ -535,14 +535,14 @@ def find_tlc(*, fetching: bool = True) -> Tlc:
         return Tlc(jar, TLC_VERSION, "", f"{pin}", pin.sha256, recent=False)
     jar = Path(given).absolute()
     if not jar.is_file():
-        raise ToolMissing(f"TLA2TOOLS_JAR names {given}, which is not there")
+        raise ToolMisnamed(f"TLA2TOOLS_JAR names {given}, which is not there")
     sha256 = sha256_of(jar)
     if sha256 == pin.sha256:
         return Tlc(jar, TLC_VERSION, "", "TLA2TOOLS_JAR", sha256, recent=False)
     told = _jar_manifest(jar)
     version = told.get("X-Git-Tag", "").split(";")[0] or _asked_tlc(jar)
     if not version:
-        raise ToolMissing(f"TLA2TOOLS_JAR names {given}, which holds no TLC")
+        raise ToolMisnamed(f"TLA2TOOLS_JAR names {given}, which holds no TLC")
     commit = told.get("X-Git-ShortRevision", "")
     return Tlc(jar, version, commit, "TLA2TOOLS_JAR", sha256, recent=_is_recent(version))
 
@@ -594,7 +594,7 @@ def find_zookeeper(*, fetching: bool = True) -> ZooKeeper:
     own = [re.fullmatch(r"zookeeper-(\d[\w.]*?)\.jar", path.name) for path in jar_files]
     versions = [match[1] for match in own if match]
     if not versions:
-        raise ToolMissing(
+        raise ToolMisnamed(
             f"ZOOKEEPER_HOME names {given}, which has no zookeeper-*.jar in it or its lib"
         )
     return ZooKeeper(tuple(jar_files), versions[0], "ZOOKEEPER_HOME")
@@ -614,7 +614,7 @@ def find_apalache() -> Apalache:
     if given:
         found = _apalache_at(Path(given).absolute(), "APALACHE_HOME")
         if found is None:
-            raise ToolMissing(f"APALACHE_HOME names {given}, which has no lib/apalache.jar")
+            raise ToolMisnamed(f"APALACHE_HOME names {given}, which has no lib/apalache.jar")
         return found
     on_path = shutil.which("apalache-mc")
     if on_path:

@@ -91,7 +91,7 @@ def command(
     manifest = load_manifest(place)
     models = manifest.pick(list(names), lane) if only_list else choose_models(manifest, names, lane)
     if only_list:
-        _list(models, as_json=as_json)
+        _list(place, models, as_json=as_json)
         return
     observer = Observer() if as_json else _observer()
     with observer if isinstance(observer, _Shown) else _Quiet():
@@ -148,7 +148,7 @@ def _summary(report: Report) -> str:
     must_fail = sum(result.model.expected == "VIOLATED" for result in report.results)
     if must_fail:
         parts.append(f"{must_fail} that must fail do")
-    return ", ".join(parts)
+    return "; ".join([", ".join(parts), *report.other_tools])
 
 
 # --- Progress ---------------------------------------------------------------------------
@@ -248,7 +248,7 @@ class _OnTerminal(_Shown):
 # --- What is shown at the end -----------------------------------------------------------
 
 
-def _list(models: list[Model], *, as_json: bool) -> None:
+def _list(place: Project, models: list[Model], *, as_json: bool) -> None:
     if as_json:
         rows = [
             {
@@ -262,7 +262,7 @@ def _list(models: list[Model], *, as_json: bool) -> None:
             }
             for model in models
         ]
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps({"project": str(place.root), "models": rows}, indent=1))
         return
     wide = max(len(model.name) for model in models)
     for model in models:
@@ -323,6 +323,8 @@ def _show(place: Project, report: Report, *, explain: bool) -> None:
         console.print(f"CONTRADICTION: {contradiction}", style="bold red", markup=False)
     if report.lock_problem:
         console.print(f"ALTERED: {report.lock_problem}", style="bold red", markup=False)
+    for text in report.other_tools:
+        console.print(f"note: {text}", markup=False)
     console.print(_closing(report), markup=False)
 
 
@@ -394,6 +396,7 @@ def _as_json(place: Project, report: Report) -> dict[str, Any]:
         "seconds": round(report.seconds, 2),
         "contradictions": [str(one) for one in report.contradictions],
         "lock_problem": report.lock_problem,
+        "other_tools": list(report.other_tools),
         "models": [
             {
                 "name": result.model.name,

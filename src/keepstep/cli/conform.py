@@ -130,6 +130,8 @@ def _show(report: ConformReport) -> None:
         )
         for problem in _model_problems(model):
             click.echo(_indented(problem))
+    if report.left_out:
+        click.echo(f"not compared, because guards overlap: {', '.join(report.left_out)}")
     for spec, names in report.never.items():
         if names:
             click.echo(f"{spec}: no quick model ever takes {', '.join(names)}")
@@ -179,5 +181,6 @@ def _as_json(report: ConformReport) -> dict[str, Any]:
             }
             for model in report.models
         ],
+        "left_out": list(report.left_out),
         "never": {spec: list(names) for spec, names in report.never.items()},
     }

@@ -17,7 +17,7 @@ from typing import Any
 import click
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
-from keepstep.errors import LocalViolation
+from keepstep.errors import KeepstepError, LocalViolation
 from keepstep.shell import (
     Change,
     ConnectionDown,
@@ -39,6 +39,10 @@ from keepstep.znodes.paths import validate_path
 __all__ = ["command"]
 
 COMMANDS = ("write", "resign", "quit")
+
+
+class OutputLost(KeepstepError):
+    """Standard output takes nothing any more, so that nobody would hear of what happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class _Contender:
         """Serve until `quit` is read.
 
         Raises:
+            OutputLost: A line cannot be printed.
             KeepstepError: The election has failed.
         """
         while True:
@@ -116,8 +121,13 @@ class _Contender:
             line = json.dumps({"event": event, "id": self._election.identity, "at": at} | fields)
         else:
             line = f"{event}{': ' if text else ''}{text}"
-        click.echo(line)
-        sys.stdout.flush()
+        try:
+            click.echo(line)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _drop_output()
+            raise OutputLost(f"standard output cannot be written: {error.strerror}") from None
 
     def _show_change(self, change: Change) -> None:
         match change:
@@ -192,6 +202,13 @@ class _Contender:
         self._print("write", text, SystemClock().now(), **fields)
 
 
+def _drop_output() -> None:
+    """Let standard output go nowhere: Python would try again, when it ends, what has failed."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
 def _read_lines(happenings: queue.SimpleQueue[Change | _Line | _Written]) -> None:
     """Pass standard input on; at its end the contender goes on without."""
     # Not through sys.stdin: its lock, held while waiting, would be missed when Python ends.
@@ -250,7 +267,8 @@ def command(
     Prints each change as a line. Standard input takes `write` (a fenced write to one znode),
     `resign` (hand over and queue again) and `quit`. SIGTERM and SIGINT hand over and end.
 
-    Exit codes: 0 ended as ordered; 2 no server answers, or the election cannot go on.
+    Exit codes: 0 ended as ordered; 2 no server answers, the election cannot go on, or standard
+    output cannot be written. Leadership is handed over in any case.
     """
     if math.isnan(start_timeout):
         # NaN is in every range: no comparison with it is true.
@@ -279,6 +297,8 @@ def command(
         if sys.stdin is not None:
             threading.Thread(target=_read_lines, args=(happenings,), daemon=True).start()
         contender.run()
+    except OutputLost as error:
+        raise OutputLost(f"{error}; leadership is handed over") from None
     except KeyboardInterrupt:
         click.echo("keepstep: asked to end; handing over", err=True)
     finally:

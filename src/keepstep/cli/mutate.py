@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from keepstep.checkers.process import Supervisor, scratch_folder
 from keepstep.checkers.verdict import Exit
 from keepstep.conformance.deriver_mutants import kill_derivers
 from keepstep.conformance.killing import (
@@ -24,8 +23,9 @@ from keepstep.conformance.killing import (
     load_equivalents,
 )
 from keepstep.conformance.mutants import class_mutants
-from keepstep.conformance.roles import load_machine
+from keepstep.conformance.roles import load_machine, load_roles
 from keepstep.errors import InvalidModel
+from keepstep.process import Supervisor, scratch_folder
 from keepstep.tla.sources import Project, find_project
 
 __all__ = ["command"]
@@ -122,17 +122,18 @@ class _Result:
 def _mutate(project: Project, lane: str, tell: Callable[[str], None]) -> _Result:
     began = time.monotonic()
     result = _Result()
+    # What is wrong in a list is told before any tool has run for minutes.
+    lists = {entry.name: load_equivalents(project, entry) for entry in load_roles(project)}
+    listed = {name: why for arguments in lists.values() for name, why in arguments.items()}
     supervisor = Supervisor()
     try:
         with scratch_folder() as folder:
             arenas = build_arena(project, folder, progress=tell, supervisor=supervisor)
     finally:
         supervisor.end_all()
-    listed: dict[str, str] = {}
     seen: set[str] = set()
     for arena in arenas:
-        arguments = load_equivalents(project, arena.role)
-        listed |= arguments
+        arguments = lists[arena.role.entry.name]
         text = _text_of(project, arena)
         layer, reason = arena.judge(text, "the class as it is shipped")
         if layer:

@@ -16,18 +16,18 @@ from typing import Any
 
 import msgspec
 
-from keepstep.checkers.process import Supervisor
 from keepstep.checkers.tlc import dump_graph
 from keepstep.conformance.binding import Binding, forget_types
 from keepstep.conformance.disjointness import find_overlaps
 from keepstep.conformance.mutants import Mutant
 from keepstep.conformance.player import Cast
 from keepstep.conformance.role_table import build_role_table
-from keepstep.conformance.roles import LOADED, load_source, read_spec
+from keepstep.conformance.roles import LOADED, RoleEntry, load_source, read_spec
 from keepstep.conformance.run import Role, Stage, graph_models, prepare_roles, stage
 from keepstep.conformance.shape import find_oddities
 from keepstep.conformance.system_graph import SystemGraph
 from keepstep.errors import InvalidModel
+from keepstep.process import Supervisor
 from keepstep.tla.sources import Project
 
 __all__ = ["LAYERS", "Arena", "Equivalent", "Killed", "build_arena", "load_equivalents"]
@@ -60,27 +60,34 @@ class Equivalent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     argument: str
 
 
-def load_equivalents(project: Project, role: Role) -> dict[str, str]:
+def load_equivalents(project: Project, role: RoleEntry) -> dict[str, str]:
     """The arguments for the equivalent mutants of a role, by their names.
 
     Raises:
-        InvalidModel: The list cannot be read, or an entry lacks its argument.
+        InvalidModel: The list cannot be read, has something else in it or a mutant twice, or an
+            entry lacks its argument.
     """
-    if not role.entry.equivalent:
+    if not role.equivalent:
         return {}
-    path = project.root / role.entry.equivalent
+    path = project.root / role.equivalent
     shown = project.relative(path)
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
-        entries = msgspec.convert(found.get("equivalent", []), list[Equivalent])
+        entries = msgspec.convert(found.pop("equivalent", []), list[Equivalent])
     except FileNotFoundError:
-        raise InvalidModel(f"role {role.entry.name}: there is no file {shown}") from None
+        raise InvalidModel(f"role {role.name}: there is no file {shown}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise InvalidModel(f"{shown}: {error}") from None
+    if found:
+        raise InvalidModel(f"{shown}: unknown key {min(found)!r}; allowed is: equivalent")
+    arguments: dict[str, str] = {}
     for entry in entries:
         if len(entry.argument.split()) < 5:
             raise InvalidModel(f"{shown}: {entry.mutant} needs an argument why it changes nothing")
-    return {entry.mutant: " ".join(entry.argument.split()) for entry in entries}
+        if entry.mutant in arguments:
+            raise InvalidModel(f"{shown}: {entry.mutant} is listed twice")
+        arguments[entry.mutant] = " ".join(entry.argument.split())
+    return arguments
 
 
 class Arena:

@@ -20,7 +20,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from keepstep.checkers.process import Supervisor
 from keepstep.checkers.tlc import dump_graph
 from keepstep.conformance.binding import Misfit
 from keepstep.conformance.cells import Cells, Observed
@@ -49,6 +48,7 @@ from keepstep.derive.types import (
     parse_type,
 )
 from keepstep.errors import InternalError, InvalidModel, InvalidSpec
+from keepstep.process import Supervisor
 from keepstep.tla.dot import plain_label, printed_order, read_graph
 from keepstep.tla.manifest import Model
 from keepstep.tla.operations import UNIT, Undefined

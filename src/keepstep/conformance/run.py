@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keepstep.checkers.process import Supervisor, scratch_folder
 from keepstep.checkers.tlc import dump_graph
 from keepstep.conformance.binding import Binding
 from keepstep.conformance.disjointness import Overlap, find_overlaps
@@ -29,6 +28,7 @@ from keepstep.conformance.system_graph import Comparison, SystemGraph
 from keepstep.derive.ast import App, Bind, Expression, Let, Name, Spec, conjuncts, walk
 from keepstep.derive.system import Played, System, translate
 from keepstep.errors import InvalidModel, KeepstepError
+from keepstep.process import Supervisor, scratch_folder
 from keepstep.tla.dot import plain_label
 from keepstep.tla.manifest import Model, load_manifest
 from keepstep.tla.sources import Project
@@ -130,6 +130,7 @@ class ConformReport:
         roles: One result a role.
         models: One result a model.
         never: Actions of a composition that no graph of the quick lane takes, by specification.
+        left_out: The models whose graphs were not compared because guards overlap.
         seconds: How long all took.
         memory_mb: The most memory that this process ever had.
     """
@@ -137,6 +138,7 @@ class ConformReport:
     roles: tuple[RoleResult, ...]
     models: tuple[ModelResult, ...]
     never: dict[str, tuple[str, ...]]
+    left_out: tuple[str, ...]
     seconds: float
     memory_mb: int
 
@@ -352,6 +354,12 @@ def conform(
         compared = []
         seen: dict[str, set[str]] = {}
         wanted: dict[str, set[str]] = {}
+        # Of two actions that one input enables the library takes the first, and no graph shows
+        # more about that; TLC may need minutes for the first one.
+        left_out = tuple(model.name for model in models) if _any_overlap(results) else ()
+        if left_out:
+            supervisor.end_all()
+            models, dumps = [], []
         for model, dump in zip(models, dumps, strict=True):
             progress(f"{model.name}: TLC explores")
             try:
@@ -372,8 +380,17 @@ def conform(
                 seen.setdefault(model.spec, set()).update(compared[-1].comparison.fired)
     never = {spec: tuple(sorted(names - seen[spec])) for spec, names in wanted.items()}
     return ConformReport(
-        tuple(results), tuple(compared), never, time.perf_counter() - began, peak_memory_mb()
+        tuple(results),
+        tuple(compared),
+        never,
+        left_out,
+        time.perf_counter() - began,
+        peak_memory_mb(),
     )
+
+
+def _any_overlap(results: Sequence[RoleResult]) -> bool:
+    return any(result.overlaps for result in results)
 
 
 class _one_thread:  # noqa: N801 - reads as a statement

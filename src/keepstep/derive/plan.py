@@ -711,7 +711,9 @@ class _ActionReader:
             message = f"it reads {self.told} and is a @command"
             raise self.refuse(Rule.INPUTS, message)
         if not command and not self.told:
-            raise self.refuse(Rule.INPUTS, "it reads no input and has no @command")
+            raise self.refuse(
+                Rule.INPUTS, "it reads no input and has no @command", cure=self.mark()
+            )
         if command and self.empties_inbox:
             raise self.refuse(Rule.INPUTS, "it is a @command and empties the inbox")
         if self.told and not self.empties_inbox:
@@ -722,6 +724,14 @@ class _ActionReader:
             raise self.refuse(Rule.INPUTS, f"{command} is a message too")
         if self.told and self.operator.params[1:]:
             raise self.refuse(Rule.INPUTS, "an action with parameters is a @command")
+
+    def mark(self) -> str:
+        """What makes an action that reads no input one of the subset; "" if that is open."""
+        if self.empties_inbox:
+            return ""
+        name = self.operator.name
+        head = f"{name}({', '.join(self.operator.params)}) =="
+        return rf"\* @command: {name}Ordered;  just above {head} the name being the command's"
 
     def payload(self) -> tuple[Field, ...]:
         params = self.operator.params[1:]

@@ -8,8 +8,6 @@ substitutions applied, and calls inside it lead to definitions of the same insta
 from __future__ import annotations
 
 import re
-import subprocess
-import tempfile
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +33,7 @@ from keepstep.derive.ast import (
 )
 from keepstep.derive.comments import Comment, comment_above, type_aliases
 from keepstep.errors import InternalError, InvalidSpec, ToolFailed
+from keepstep.process import Supervisor, java_command, scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +42,8 @@ __all__ = ["Sany"]
 
 _LIBRARY = frozenset({"Apalache", "Variants"})
 """Modules whose files are stand-ins for what a checker supplies."""
+
+_MEMORY_MB = 1024
 
 _VARIABLE_KIND = "3"
 _CONSTANT_KIND = "2"
@@ -82,36 +83,45 @@ class Sany:
 
     def _export(self, module: Path, folders: Sequence[Path]) -> ET.Element:
         include = [option for folder in folders for option in ("-I", str(folder))]
-        done = self._run(module, "tla2sany.xml.XMLExporter", "-o", *include, module.name)
-        start = done.stdout.find(b"<?xml")
-        if done.returncode == 0 and start >= 0:
-            return ET.fromstring(done.stdout[start:])  # noqa: S314 - SANY's own output
-        said = (done.stdout + done.stderr).decode(errors="replace")
+        exit_code, told = self._run(module, "tla2sany.xml.XMLExporter", "-o", *include, module.name)
+        start = told.find(b"<?xml")
+        if exit_code == 0 and start >= 0:
+            return ET.fromstring(told[start:])  # noqa: S314 - SANY's own output
+        said = told.decode(errors="replace")
         raise _refusal(module, folders, said, self._explain(module, folders))
 
     def _explain(self, module: Path, folders: Sequence[Path]) -> str:
         """What SANY's own main class says: the exporter of TLC 2.18 names no line."""
         library = f"-DTLA-Library={':'.join(map(str, folders))}"
-        done = self._run(module, library, "tla2sany.SANY", module.name)
-        return (done.stdout + done.stderr).decode(errors="replace")
+        _, told = self._run(module, "tla2sany.SANY", module.name, options=[library])
+        return told.decode(errors="replace")
 
-    def _run(self, module: Path, *args: str) -> subprocess.CompletedProcess[bytes]:
-        """One run. SANY unpacks standard modules into a temporary folder, so each has its own."""
-        options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]
-        try:
-            with tempfile.TemporaryDirectory(prefix="keepstep-sany-") as scratch:
-                options.append(f"-Djava.io.tmpdir={scratch}")
-                return subprocess.run(
-                    [str(self.java), *options, "-cp", str(self.jar.resolve()), *args],
-                    cwd=module.parent,
-                    capture_output=True,
-                    check=False,
-                    timeout=self.seconds,
-                )
-        except OSError as error:
-            raise ToolFailed(f"cannot start {self.java}: {error.strerror}") from error
-        except subprocess.TimeoutExpired as error:
-            raise ToolFailed(f"SANY did not end within {self.seconds:.0f} s") from error
+    def _run(
+        self, module: Path, main: str, *arguments: str, options: Sequence[str] = ()
+    ) -> tuple[int, bytes]:
+        """Exit code and output of one run.
+
+        SANY unpacks standard modules into a temporary folder, so each run has its own.
+        """
+        with scratch_folder() as scratch:
+            done = Supervisor().run(
+                java_command(
+                    self.java,
+                    [self.jar.resolve()],
+                    main,
+                    arguments,
+                    memory_mb=_MEMORY_MB,
+                    folder=scratch,
+                    options=["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *options],
+                ),
+                folder=module.parent,
+                output=scratch / "told",
+                seconds=self.seconds,
+                environment={"TMPDIR": str(scratch)},
+            )
+            if done.ended == "timeout":
+                raise ToolFailed(f"SANY did not end within {self.seconds:.0f} s")
+            return done.exit_code, done.output.read_bytes()
 
 
 # --- What SANY says when it refuses -----------------------------------------------------
@@ -372,6 +382,8 @@ class _Reader:
                 return self.let(node, scope)
             case "OpApplNode":
                 return self.application(node, scope)
+            case "OpArgNode":
+                return self.operator_argument(node, scope, place)
         return Opaque(node.tag, place)
 
     def string(self, node: ET.Element, place: Place) -> Expression:
@@ -417,6 +429,13 @@ class _Reader:
             return App(name, args, "builtin", "", place)
         bounds = tuple(self.bound(symbol, scope) for symbol in bound)
         return Bind(name, bounds, args[0], place)
+
+    def operator_argument(self, node: ET.Element, scope: _Scope, place: Place) -> Expression:
+        """A defined operator that is given to another one, as if applied to nothing."""
+        ref = _need(node, "argument")[0]
+        if ref.tag != "UserDefinedOpKindRef":
+            return Opaque(node.tag, place)
+        return self.call(_uid(ref), (), scope, place)
 
     def bound(self, node: ET.Element, scope: _Scope) -> Bound:
         names = tuple(self.local_name(_uid(r), scope) for r in node.iterfind("FormalParamNodeRef"))
