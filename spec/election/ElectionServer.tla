@@ -236,6 +236,15 @@ Pending(n, session) ==
     (IF Allows("late") THEN late[n] ELSE {})
     \union (IF Allows("queued") THEN Flights(n, session) ELSE {})
 
+\* What a node watches once its connection is lost: nothing. Models with sticky
+\* watches show what depends on that; there a watch that was asked for is kept too.
+\* @type: NODE => Set($ticketName);
+WatchedOnceLost(n) ==
+    IF ~Allows("sticky watches") THEN {}
+    ELSE IF Asks(n, "AwaitDeparture")
+    THEN {AsAwaitDeparture(request[n]).ticket}
+    ELSE watched[n]
+
 \* Connect for the first time, or after the session ended. The server knows this
 \* session, so it is not behind the end of an earlier one.
 OpenSession(n) ==
@@ -275,10 +284,10 @@ Reconnect(n) ==
     /\ IsAlive(n)
     /\ link' = [link EXCEPT ![n] = "up"]
     /\ late' = [late EXCEPT ![n] = Pending(n, sessions[n])]
+    /\ watched' = [watched EXCEPT ![n] = WatchedOnceLost(n)]
     /\ inbox' = [inbox EXCEPT ![n] = Connected(sessions[n])]
     /\ request' = [request EXCEPT ![n] = NoRequest]
-    /\ UNCHANGED <<tree, sessionVars, behind, watched, countVars, ghostWrite,
-                   world>>
+    /\ UNCHANGED <<tree, sessionVars, behind, countVars, ghostWrite, world>>
 
 \* Contact is lost. What is in flight may be applied or not; nobody will hear.
 \* Watches are lost with the connection.
@@ -288,8 +297,7 @@ Disconnect(n) ==
     /\ IsAlive(n)
     /\ link' = [link EXCEPT ![n] = "cut"]
     /\ late' = [late EXCEPT ![n] = @ \union Flights(n, sessions[n])]
-    /\ watched' = [watched EXCEPT
-        ![n] = IF Allows("sticky watches") THEN @ ELSE {}]
+    /\ watched' = [watched EXCEPT ![n] = WatchedOnceLost(n)]
     /\ request' = [request EXCEPT ![n] = NoRequest]
     /\ UNCHANGED <<tree, sessionVars, behind, wipes, ghostWrite, inbox, world>>
 

@@ -209,14 +209,18 @@ OneFenceInv ==
         S!IsCurrent(tree, f) => m = n
 
 \* Of the nodes with a live session whose ticket exists, at most one believes
-\* that it leads.
+\* that it leads. One environment breaks this: a session is given up while its create
+\* is under way, the parent is deleted, and the numbers that start again bring a name
+\* back under the old session (models/election/APA_Bounded, CreateBehindARestart).
+\* The fence makes that harmless.
 OneLiveLeaderInv ==
     \A m, n \in NODES :
         /\ Believes(m) /\ S!IsAlive(m) /\ ReliedOn(m) /= {}
         /\ Believes(n) /\ S!IsAlive(n) /\ ReliedOn(n) /= {}
         => m = n
 
-\* Nobody leads by a ticket of another session than its present one.
+\* Nobody leads by a ticket of another session than its present one; but for names
+\* that come back, as with OneLiveLeaderInv.
 OwnTicketInv ==
     \A n \in NODES : Believes(n) =>
         \A t \in ReliedOn(n) : t.owner = S!Present(n)

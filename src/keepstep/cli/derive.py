@@ -1,4 +1,4 @@
-"""`keepstep derive`: derive role classes from their modules, or compare them."""
+"""`keepstep derive`: derive roles and functions from their modules, or compare them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 import os
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import click
 
 from keepstep.checkers.toolchain import find_java, find_tlc
 from keepstep.checkers.verdict import Exit, Leg
-from keepstep.derive.derivation import Derived, derive_role, package_of
+from keepstep.derive.derivation import Derived, derive_functions, derive_role, package_of
 from keepstep.derive.sany import Sany
 from keepstep.errors import InvalidModel, InvalidSpec
 from keepstep.evidence import lock_derived
@@ -29,17 +29,20 @@ __all__ = ["Target", "command", "derive_targets", "project_targets", "run_leg"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A role module, and where its Python modules belong.
+    """A module of a specification, and where its Python modules belong.
 
     Attributes:
-        module: The file of the role module.
+        module: The file of a role module, or of a module of pure operators.
         folder: The folder of the Python modules.
         package: The Python package of that folder; "" for none.
+        functions: Name of the Python module of pure operators; "" for a role, whose Python
+            modules are named as those of the specification.
     """
 
     module: Path
     folder: Path
     package: str
+    functions: str = ""
 
 
 @click.command(name="derive", context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,7 +72,8 @@ def command(
     """Derive role classes from TLA+ modules.
 
     MODULE.tla is a role module, anywhere; --to says where its Python modules go. Without
-    modules, the roles of the project are derived: those of its manifest.
+    modules, what the manifest of the project lists is derived: its roles, and its modules of
+    pure operators, which become functions.
     """
     place = find_project(project)
     if lock and (modules or folder):
@@ -115,7 +119,7 @@ def _targets(project: Project, modules: Sequence[Path], folder: Path | None) -> 
         targets = project_targets(project)
         if folder is None:
             return targets
-        return [Target(one.module, folder, package_of(folder)) for one in targets]
+        return [replace(one, folder=folder, package=package_of(folder)) for one in targets]
     if folder is not None:
         return [Target(module, folder, package_of(folder)) for module in modules]
     known = {one.module.resolve(): one for one in project_targets(project)}
@@ -126,7 +130,7 @@ def _targets(project: Project, modules: Sequence[Path], folder: Path | None) -> 
 
 
 def project_targets(project: Project) -> list[Target]:
-    """The roles that the manifest of a project lists.
+    """The roles and the modules of pure operators that the manifest of a project lists.
 
     Raises:
         InvalidModel: The manifest cannot be read, lists no role, or an entry lacks something.
@@ -139,9 +143,27 @@ def project_targets(project: Project) -> list[Target]:
     tables = found.get("role", [])
     if not isinstance(tables, list) or not tables:
         raise InvalidModel(f"{shown}: has no [[role]]; name a module and --to DIR instead")
+    functions = found.get("functions", [])
+    if not isinstance(functions, list):
+        raise InvalidModel(f"{shown}: 'functions' must be written as [[functions]]")
     return [
-        _target(project, table, f"{shown}: role {n}") for n, table in enumerate(tables, start=1)
+        *(_target(project, table, f"{shown}: role {n}") for n, table in enumerate(tables, start=1)),
+        *(
+            _functions(project, table, f"{shown}: functions {n}")
+            for n, table in enumerate(functions, start=1)
+        ),
     ]
+
+
+def _functions(project: Project, table: dict[str, Any], place: str) -> Target:
+    spec, module = table.get("spec"), table.get("module")
+    if not isinstance(spec, str):
+        raise InvalidModel(f"{place}: the key 'spec' names its module")
+    if not isinstance(module, str):
+        raise InvalidModel(f"{place}: the key 'module' names its Python module")
+    package, _, name = module.rpartition(".")
+    folder = _package_folder(project, package, place)
+    return Target(project.root / spec, folder, package, name)
 
 
 def _target(project: Project, table: dict[str, Any], place: str) -> Target:
@@ -193,7 +215,12 @@ def derive_targets(project: Project, targets: Iterable[Target]) -> list[Derived]
             inside = path.is_relative_to(project.root.resolve())
             return path.relative_to(project.root.resolve()).as_posix() if inside else path.name
 
-        for one in derive_role(spec, target.folder, target.package, shown):
+        if target.functions:
+            file = target.folder / f"{target.functions}.py"
+            derived: Iterable[Derived] = [derive_functions(spec, file, target.package, shown)]
+        else:
+            derived = derive_role(spec, target.folder, target.package, shown)
+        for one in derived:
             before = found.setdefault(one.path, one)
             if before.text != one.text:
                 message = f"{before.modules[0]} and this module are both derived to {one.path}"

@@ -1,4 +1,4 @@
-"""A role module in, its Python modules out."""
+"""A role module, or a module of pure operators, in; its Python modules out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keepstep.derive.emit import Origin, emit_role, emit_vocabulary, module_name
 from keepstep.derive.plan import plan_role
+from keepstep.derive.pure import emit_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from keepstep.derive.ast import Spec
 
-__all__ = ["Derived", "derive_role", "package_of"]
+__all__ = ["Derived", "derive_functions", "derive_role", "package_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,23 @@ def derive_role(
         modules = tuple(spec.sources[name].path for name in needed)
         found.append(Derived(folder / f"{module_name(module)}.py", text, modules))
     return tuple(found)
+
+
+def derive_functions(spec: Spec, file: Path, package: str, shown: Callable[[Path], str]) -> Derived:
+    """The functions of a module of pure operators.
+
+    Args:
+        spec: A specification whose root is a module without variables and constants.
+        file: Where the Python module is to be.
+        package: The Python package of its folder; "" for none.
+        shown: How a header names a file of the specification.
+
+    Raises:
+        InvalidSpec: The module has something that has no form in Python.
+    """
+    text = emit_functions(spec, Origin(shown(spec.sources[spec.root].path), package))
+    modules = tuple(spec.sources[name].path for name in sorted(spec.sources))
+    return Derived(file, text, modules)
 
 
 def package_of(folder: Path) -> str:

@@ -38,7 +38,15 @@ if TYPE_CHECKING:
     from keepstep.derive.types import Type
     from keepstep.derive.vocabulary import Field, Message, Vocabulary
 
-__all__ = ["Origin", "emit_role", "emit_vocabulary", "module_name"]
+__all__ = [
+    "Origin",
+    "docstring",
+    "emit_role",
+    "emit_vocabulary",
+    "formatted",
+    "header",
+    "module_name",
+]
 
 _WIDTH = 88
 _MACHINE_WORDS = frozenset(
@@ -70,17 +78,18 @@ def emit_role(role: Role, origin: Origin) -> str:
     Raises:
         InvalidSpec: A value is outside the subset.
     """
-    return _formatted(_RoleWriter(role, origin).module())
+    return formatted(_RoleWriter(role, origin).module())
 
 
 def emit_vocabulary(
     spec: Spec, vocabularies: Mapping[str, Vocabulary], module: str, origin: Origin
 ) -> str:
     """The Python module of one of the vocabularies of a specification."""
-    return _formatted(_VocabularyWriter(spec, vocabularies, module, origin).module())
+    return formatted(_VocabularyWriter(spec, vocabularies, module, origin).module())
 
 
-def _formatted(text: str) -> str:
+def formatted(text: str) -> str:
+    """Derived Python as ruff lays it out."""
     options = ["--isolated", "--line-length", str(_WIDTH), "--target-version", "py311", "-"]
     done = subprocess.run(
         [ruff.find_ruff_bin(), "format", *options],
@@ -102,8 +111,8 @@ def _escaped(prose: str) -> str:
     return f'{text[:-1]}\\"' if text.endswith('"') else text
 
 
-def _docstring(prose: str, indent: int) -> list[str]:
-    """A docstring at an indentation, its first line one sentence if that can be."""
+def docstring(prose: str, indent: int) -> list[str]:
+    """The lines of a docstring at an indentation, its first line one sentence if that can be."""
     pad = " " * indent
     first, *paragraphs = _escaped(prose).split("\n\n")
     room = _WIDTH - indent
@@ -128,7 +137,8 @@ def _summary(text: str, room: int) -> tuple[str, str]:
     return text, ""
 
 
-def _header(title: str, essay: str, spec: Spec, module: str, origin: Origin) -> list[str]:
+def header(title: str, essay: str, spec: Spec, module: str, origin: Origin) -> list[str]:
+    """The docstring of a derived module: its essay, and what it is derived from."""
     lines = _escaped(essay).splitlines() or [f"The module {module}."]
     head = lines[0]
     first = f"{title}: {head[:1].lower()}{head[1:]}" if title else head
@@ -251,9 +261,9 @@ def _dataclass(
 ) -> list[str]:
     head = f"class {name}{f'({base})' if base else ''}:"
     if base and not fields:  # Its base is a frozen dataclass already; another would only cost time.
-        return [head, *_docstring(comment, 4), "", "    __slots__ = ()", "", ""]
+        return [head, *docstring(comment, 4), "", "    __slots__ = ()", "", ""]
     out = ["@dataclass(frozen=True, slots=True)", head]
-    out += _docstring(comment, 4)
+    out += docstring(comment, 4)
     out += [""] if fields else []
     out += [f"    {snake(f.name)}: {imports.type_text(f.type, at)}" for f in fields]
     return [*out, "", ""]
@@ -289,7 +299,7 @@ class _VocabularyWriter:
         introduced = self.imports.new_types()
         names = [identity_name(name) for name in self.imports.introduced()]
         lines = [
-            *_header("", vocabulary.essay, self.spec, vocabulary.module, self.origin),
+            *header("", vocabulary.essay, self.spec, vocabulary.module, self.origin),
             *imports,
             *_all([*vocabulary.defined(), *names]),
             *introduced,
@@ -334,7 +344,7 @@ class _RoleWriter:
         machine_words |= {"internally"} if any(map(_is_internal, role.actions)) else set()
         replaces = "replace" in imported
         lines = [
-            *_header(role.machine, essay, self.spec, self.spec.root, self.origin),
+            *header(role.machine, essay, self.spec, self.spec.root, self.origin),
             *self.imports.lines(machine_words, is_machine=True, replaces=replaces),
             *_all(self.defined()),
             *self.imports.new_types(),
@@ -395,23 +405,23 @@ class _RoleWriter:
         if not role.settings:
             return []
         out = ["@dataclass(frozen=True, slots=True)", f"class {role.machine}Settings:"]
-        out += _docstring(f"What is the same for {article(role.machine)} all its life.", 4)
+        out += docstring(f"What is the same for {article(role.machine)} all its life.", 4)
         for setting in role.settings:
             type_ = self.imports.type_text(setting.type, self.spec.named("Init").at)
-            out += ["", f"    {setting.attribute}: {type_}", *_docstring(setting.comment, 4)]
+            out += ["", f"    {setting.attribute}: {type_}", *docstring(setting.comment, 4)]
         return [*out, "", ""]
 
     def facts_class(self) -> list[str]:
         role = self.role
         out = ["@dataclass(frozen=True, slots=True)", f"class {role.machine}Facts:"]
-        out += _docstring(f"What {article(role.machine)} remembers from one input to the next.", 4)
+        out += docstring(f"What {article(role.machine)} remembers from one input to the next.", 4)
         for fact in role.facts:
             at = next(v.at for v in self.spec.variables if v.name == fact.variable)
             type_ = self.imports.type_text(fact.type, at)
             type_ = f"{type_} | None" if fact.optional else type_
             initial = self.values.held if fact.optional else self.values.python
             default = initial(fact.initial).text
-            out += ["", f"    {fact.attribute}: {type_} = {default}", *_docstring(fact.comment, 4)]
+            out += ["", f"    {fact.attribute}: {type_} = {default}", *docstring(fact.comment, 4)]
         return [*out, "", ""]
 
     # --- The machine ---
@@ -419,7 +429,7 @@ class _RoleWriter:
     def machine_class(self, essay: str) -> list[str]:
         role = self.role
         out = [f"class {role.machine}(RoleMachine[{role.machine}Facts]):"]
-        out += [*_docstring((essay.splitlines() or [role.machine])[0], 4), ""]
+        out += [*docstring((essay.splitlines() or [role.machine])[0], 4), ""]
         for mode, comment in role.modes.items():
             initial = "initial=True" if mode == role.initial else ""
             line = f"    {mode} = State({initial})"
@@ -470,7 +480,7 @@ class _RoleWriter:
         return [
             "    @property",
             f"    def settings(self) -> {name}:",
-            *_docstring(f"What is the same for {article(role.machine)} all its life.", 8),
+            *docstring(f"What is the same for {article(role.machine)} all its life.", 8),
             f"        return self.settings_of({name})",
             "",
         ]
@@ -553,7 +563,7 @@ class _RoleWriter:
         result = self.result_type(operator)
         head = f"    def {snake(operator.name)}({', '.join(['self', *params])}) -> {result}:"
         body = self.values.text(operator.body)
-        return [head, *_docstring(operator.comment, 8), f"        return {body}", ""]
+        return [head, *docstring(operator.comment, 8), f"        return {body}", ""]
 
     def action(self, action: Action) -> list[str]:
         told = {f.name: f"told.{snake(f.name)}" for f in action.payload}
@@ -566,7 +576,7 @@ class _RoleWriter:
             self.imports.names.add(action.told)
         params = f"self, told: {action.told}" if reads else "self"
         out = [f"    def {action.method}({params}) -> None:"]
-        out += _docstring(action.operator.comment, 8)
+        out += docstring(action.operator.comment, 8)
         with self.values.naming(told):
             if action.request is not None:
                 out.append(f"        self.ask({self.values.text(action.request)})")

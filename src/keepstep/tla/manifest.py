@@ -11,7 +11,7 @@ import fnmatch
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -32,6 +32,8 @@ APALACHE_MEMORY_MB = 4096
 """What Apalache may hold by default: the solver's memory is not the JVM's."""
 
 Value = bool | int | str | list[Any]
+
+_Table = TypeVar("_Table", bound=msgspec.Struct)
 
 
 class Mutation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,12 +145,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         models: The models.
         roles: What is derived.
         tables: For each model its table as it stands in the file, with the defaults.
+        misfits: For each model whose mutation does not fit the specification: why. Such a model
+            cannot be run; the others can.
     """
 
     path: Path
     models: list[Model]
     roles: list[Role]
     tables: dict[str, dict[str, Any]]
+    misfits: dict[str, str] = {}
 
     def pick(self, names: list[str], lane: str) -> list[Model]:
         """The models named, whatever their lane; without names those of the lane.
@@ -171,10 +176,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return [model for model in self.models if model.name in chosen]
 
 
-_TOP_KEYS = {"defaults", "model", "mutants", "role"}
-_MUTANT_KEYS = {"bug", "edits", "why"}
+_TOP_KEYS = {"defaults", "functions", "model", "mutants", "role"}
 _DEFAULT_KEYS = {"tlc", "apalache"}
-_TLC_MODES = {"safety", "liveness", "example", "graph"}
+_TLC_MODES = ("safety", "liveness", "example", "graph")
+_APALACHE_MODES = ("typecheck", "bounded", "inductive")
 _TLC_ONLY = {
     "specification", "substitutions", "properties", "constraints", "action_constraints",
     "coverage", "never", "distinct_states", "workers",
@@ -202,24 +207,24 @@ def load_manifest(project: Project) -> Manifest:
     except OSError as error:
         raise InvalidModel(f"{shown}: cannot be read: {error.strerror}") from None
     _refuse_unknown(found, _TOP_KEYS, shown)
-    defaults = found.get("defaults", {})
-    _refuse_unknown(defaults, _DEFAULT_KEYS, f"{shown}: [defaults]")
-    for checker, table in defaults.items():
-        if not isinstance(table, dict):
-            raise InvalidModel(f"{shown}: [defaults]: key {checker!r}: expected a table")
+    defaults = _defaults(found, shown)
     tables = _tables(found, "model", shown)
     if not tables:
         raise InvalidModel(f"{shown}: has no [[model]]")
     mutants = _load_mutants(found.get("mutants", []), project, shown)
     models: list[Model] = []
     kept: dict[str, dict[str, Any]] = {}
+    misfits: dict[str, str] = {}
     for number, table in enumerate(tables, start=1):
         place = f"{shown}: model {table.get('name', f'number {number}')!r}"
-        merged = {**defaults.get(str(table.get("checker")), {}), **_mutated(table, mutants, place)}
+        mutated = _mutated(table, mutants, place)
+        merged = {**defaults.get(str(table.get("checker")), {}), **mutated}
         if table.get("checker") == "apalache":
             merged.setdefault("memory_mb", APALACHE_MEMORY_MB)
         model = _convert(merged, place)
-        _check(model, _mutated(table, mutants, place), project, place)
+        mutant = mutants.get(str(table.get("mutant")))
+        if misfit := _check(model, mutated, mutant, project, place):
+            misfits[model.name] = misfit
         if model.name in kept:
             raise InvalidModel(f"{place}: the name is used twice")
         models.append(model)
@@ -228,7 +233,17 @@ def load_manifest(project: Project) -> Manifest:
         _role(table, project, f"{shown}: role number {number}")
         for number, table in enumerate(_tables(found, "role", shown), start=1)
     ]
-    return Manifest(path=path, models=models, roles=roles, tables=kept)
+    return Manifest(path=path, models=models, roles=roles, tables=kept, misfits=misfits)
+
+
+def _defaults(found: dict[str, Any], shown: str) -> dict[str, dict[str, Any]]:
+    """The keys that every model of a checker has unless it says otherwise."""
+    defaults = found.get("defaults", {})
+    _refuse_unknown(defaults, _DEFAULT_KEYS, f"{shown}: [defaults]")
+    for checker, table in defaults.items():
+        if not isinstance(table, dict):
+            raise InvalidModel(f"{shown}: [defaults]: key {checker!r}: expected a table")
+    return dict(defaults)
 
 
 def _tables(found: dict[str, Any], key: str, shown: str) -> list[dict[str, Any]]:
@@ -239,14 +254,34 @@ def _tables(found: dict[str, Any], key: str, shown: str) -> list[dict[str, Any]]
     return tables
 
 
-def _load_mutants(files: Any, project: Project, shown: str) -> dict[str, dict[str, Any]]:
+class _Mutant(msgspec.Struct, frozen=True, kw_only=True):
+    """A mutant of a file.
+
+    Attributes:
+        place: The file and the name, as messages say it.
+        table: As it stands in the file.
+    """
+
+    place: str
+    table: dict[str, Any]
+
+
+class _MutantTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a mutant may have."""
+
+    edits: list[Mutation]
+    bug: str = ""
+    why: str = ""
+
+
+def _load_mutants(files: Any, project: Project, shown: str) -> dict[str, _Mutant]:
     """The mutants of the files named, each a table of edits, and why it is a mistake."""
-    mutants: dict[str, dict[str, Any]] = {}
-    if not isinstance(files, list):
+    mutants: dict[str, _Mutant] = {}
+    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
         raise InvalidModel(f"{shown}: key 'mutants': expected a list of files")
     for file in files:
         try:
-            found = tomllib.loads((project.root / str(file)).read_text(encoding="utf-8"))
+            found = tomllib.loads((project.root / file).read_text(encoding="utf-8"))
         except OSError as error:
             place = f"{shown}: key 'mutants'"
             raise InvalidModel(f"{place}: {file} cannot be read: {error.strerror}") from None
@@ -256,16 +291,21 @@ def _load_mutants(files: Any, project: Project, shown: str) -> dict[str, dict[st
             place = f"{file}: mutant {name!r}"
             if not isinstance(table, dict) or not table.get("edits"):
                 raise InvalidModel(f"{place}: expected a table with edits")
-            _refuse_unknown(table, _MUTANT_KEYS, place)
+            _refuse_unknown(table, set(_MutantTable.__struct_fields__), place)
             if name in mutants:
                 raise InvalidModel(f"{place}: the name is used twice")
-            mutants[name] = table
+            _refuse_unknown_edits(table["edits"], f"{place}: edits")
+            _typed(table, _MutantTable, place)
+            mutants[name] = _Mutant(place=place, table=table)
     return mutants
 
 
-def _mutated(
-    table: dict[str, Any], mutants: dict[str, dict[str, Any]], place: str
-) -> dict[str, Any]:
+def _refuse_unknown_edits(edits: Any, place: str) -> None:
+    for edit in edits if isinstance(edits, list) else []:
+        _refuse_unknown(edit, set(Mutation.__struct_fields__), place)
+
+
+def _mutated(table: dict[str, Any], mutants: dict[str, _Mutant], place: str) -> dict[str, Any]:
     """A model's table with the edits of the mutant that it names, if it names one."""
     name = table.get("mutant")
     if name is None:
@@ -276,7 +316,7 @@ def _mutated(
         raise InvalidModel(f"{place}: key 'mutant': there is no mutant {name!r}{hint}")
     if "mutation" in table:
         raise InvalidModel(f"{place}: has both a mutant and a mutation")
-    mutant = mutants[name]
+    mutant = mutants[name].table
     rest = {key: value for key, value in table.items() if key != "mutant"}
     known: dict[str, Any] = {key: mutant[key] for key in ("bug", "why") if key in mutant}
     return {**known, **rest, "mutation": mutant["edits"]}
@@ -284,10 +324,7 @@ def _mutated(
 
 def _role(table: dict[str, Any], project: Project, place: str) -> Role:
     _refuse_unknown(table, set(Role.__struct_fields__), place)
-    try:
-        role = msgspec.convert(table, Role)
-    except msgspec.ValidationError as error:
-        raise InvalidModel(f"{place}: {_explain(str(error))}") from None
+    role = _typed(table, Role, place)
     if not (project.root / role.spec).is_file():
         raise InvalidModel(f"{place}: key 'spec': there is no file {role.spec}")
     return role
@@ -308,26 +345,45 @@ def _refuse_unknown(table: Any, allowed: set[str], place: str) -> None:
 def _convert(table: dict[str, Any], place: str) -> Model:
     # The key `mutant` stands for a mutation, and is resolved by now.
     _refuse_unknown(table, {*Model.__struct_fields__, "mutant"}, place)
-    edits = table.get("mutation", [])
-    for edit in edits if isinstance(edits, list) else []:
-        _refuse_unknown(edit, set(Mutation.__struct_fields__), f"{place}: mutation")
+    _refuse_unknown_edits(table.get("mutation"), f"{place}: mutation")
     if isinstance(table.get("inductive"), dict):
         known = set(Inductive.__struct_fields__)
         _refuse_unknown(table["inductive"], known, f"{place}: inductive")
+    return _typed(table, Model, place)
+
+
+def _typed(table: dict[str, Any], wanted: type[_Table], place: str) -> _Table:
+    """A table as what it must be.
+
+    Raises:
+        InvalidModel: A key has a value of another type, or one that is not allowed.
+    """
     try:
-        return msgspec.convert(table, Model)
+        return msgspec.convert(table, wanted)
     except msgspec.ValidationError as error:
-        raise InvalidModel(f"{place}: {_explain(str(error))}") from None
+        raise InvalidModel(f"{place}: {_explain(str(error), wanted)}") from None
 
 
-def _explain(message: str) -> str:
+def _explain(message: str, wanted: type[msgspec.Struct]) -> str:
     found = re.fullmatch(r"(.*?)(?: - at `\$(?:\.(.*))?`)?", message, re.DOTALL)
     if found is None or not found[2]:
         return message[:1].lower() + message[1:]
-    return f"key {found[2]!r}: {found[1][:1].lower() + found[1][1:]}"
+    told = f"key {found[2]!r}: {found[1][:1].lower() + found[1][1:]}"
+    allowed = _allowed(wanted, found[2])
+    return f"{told}; allowed are: {', '.join(map(repr, allowed))}" if allowed else told
 
 
-def _check(model: Model, table: dict[str, Any], project: Project, place: str) -> None:
+def _allowed(wanted: type[msgspec.Struct], key: str) -> tuple[str, ...]:
+    """The values that a key may have, if they can be counted."""
+    hint = get_type_hints(wanted).get(key)
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def _check(
+    model: Model, table: dict[str, Any], mutant: _Mutant | None, project: Project, place: str
+) -> str:
+    """Why the mutation of a model does not fit, or ""; whatever else is wrong is raised."""
+
     def refuse(message: str) -> NoReturn:
         raise InvalidModel(f"{place}: {message}")
 
@@ -338,7 +394,11 @@ def _check(model: Model, table: dict[str, Any], project: Project, place: str) ->
     if wrong_tool:
         refuse(f"key {min(wrong_tool)!r} is not for checker = {model.checker!r}")
     if (model.mode in _TLC_MODES) != (model.checker == "tlc"):
-        refuse(f"mode = {model.mode!r} is not for checker = {model.checker!r}")
+        modes = _TLC_MODES if model.checker == "tlc" else _APALACHE_MODES
+        allowed = ", ".join(map(repr, modes))
+        refuse(
+            f"mode = {model.mode!r} is not for checker = {model.checker!r}; allowed are: {allowed}"
+        )
     weakening = {"search.invariantFilter", "search.transitionFilter"} & set(model.tuning)
     if weakening:
         refuse(f"key 'tuning': {min(weakening)!r} leaves out checks, and is not for evidence")
@@ -350,12 +410,12 @@ def _check(model: Model, table: dict[str, Any], project: Project, place: str) ->
         refuse("seconds, memory_mb (at least 64), length and workers must be positive")
     if model.mode == "liveness" and model.workers != 1:
         refuse("liveness is checked with one worker only")
-    _check_against_spec(model, project, place)
+    return _check_against_spec(model, mutant, project, place)
 
 
 def _check_expectation(model: Model, refuse: Any) -> None:
     if model.expected not in {"HOLDS", "VIOLATED"} and not _BOUND.match(model.expected):
-        refuse("expected must be 'HOLDS', 'HOLDS up to k' or 'VIOLATED'")
+        refuse(f"expected must be 'HOLDS', 'HOLDS up to k' or 'VIOLATED', not {model.expected!r}")
     if model.expected == "VIOLATED" and not model.violated:
         refuse("a model that must fail needs 'violated', the property that must be violated")
     if model.violated and model.expected != "VIOLATED":
@@ -374,13 +434,19 @@ def _check_expectation(model: Model, refuse: Any) -> None:
         refuse(f"expects 'HOLDS up to {stated}' but length = {model.length}")
 
 
-def _check_against_spec(model: Model, project: Project, place: str) -> None:
+def _check_against_spec(model: Model, mutant: _Mutant | None, project: Project, place: str) -> str:
     spec = project.root / model.spec
     if not spec.is_file():
         raise InvalidModel(f"{place}: key 'spec': there is no file {model.spec}")
     closure = project.closure(spec, shims=model.checker == "tlc")
     texts = {name: path.read_text(encoding="utf-8") for name, path in closure.files.items()}
-    _check_mutations(model, closure, texts, place)
+    misfit = ""
+    try:
+        _check_mutations(model, closure, texts, mutant.place if mutant else place)
+    except InvalidModel as error:
+        # Mutants lag behind the specification now and then; that must not keep other models
+        # from being checked.
+        misfit = str(error)
     seen = _extended(closure.root, texts)
     constants = {name for module in seen for name in declared_constants(texts[module])}
     for name in model.constants:
@@ -402,6 +468,7 @@ def _check_against_spec(model: Model, project: Project, place: str) -> None:
                     f"{place}: key {key!r}: {model.spec} and what it extends define no "
                     f"operator {name!r}{hint}"
                 )
+    return misfit
 
 
 def _check_mutations(model: Model, closure: Closure, texts: dict[str, str], place: str) -> None:
