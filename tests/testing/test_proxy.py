@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 
 import pytest
@@ -18,6 +20,7 @@ from keepstep.testing import (
     dump,
     read_transactions,
 )
+from keepstep.testing.ports import hold_port
 
 pytestmark = pytest.mark.zookeeper
 
@@ -170,6 +173,43 @@ def test_requests_of_other_protocols_cannot_be_told_apart(shared_server):
         pytest.raises(LocalViolation, match="framed"),
     ):
         plain.drop_next_reply()
+
+
+def test_a_link_between_servers_waits_for_the_one_that_does_not_listen_yet():
+    held = hold_port()
+    with (
+        FaultProxy(held.address, framed=False) as link,
+        FaultProxy(held.address) as way,
+        socket.create_connection(link.address, 5) as follower,
+        socket.create_connection(way.address, 5) as client,
+        socket.socket() as leader,
+    ):
+        follower.sendall(b"hello")
+        # A client is told at once that nobody is there, or it would not go elsewhere.
+        client.settimeout(0.5)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+        leader.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        leader.bind(held.address)
+        leader.listen()
+        leader.settimeout(5)
+        accepted, _ = leader.accept()
+        with accepted:
+            accepted.settimeout(5)
+            assert accepted.recv(5) == b"hello"
+    held.release()
+
+
+def test_a_link_does_not_wait_for_ever():
+    held = hold_port()
+    with (
+        FaultProxy(held.address, framed=False) as link,
+        socket.create_connection(link.address, 10) as follower,
+    ):
+        with contextlib.suppress(ConnectionResetError):
+            assert follower.recv(1) == b""
+        until(lambda: not link.open_connections)
+    held.release()
 
 
 def test_kazoo_sees_an_unknown_outcome_and_reconnects(proxy, folder, observer):

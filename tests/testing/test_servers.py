@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from kazoo.client import KazooClient
 
 from keepstep.errors import LocalViolation, ToolFailed
 from keepstep.testing import (
     ConnectionEnded,
     Observer,
+    Room,
     ServerSettings,
     WireClient,
     ZooKeeperEnsemble,
@@ -21,7 +25,9 @@ from keepstep.testing import (
     dump,
     four_letter_word,
     mode_of,
+    watchdog,
 )
+from keepstep.testing.ports import hold_port
 
 pytestmark = pytest.mark.zookeeper
 
@@ -105,25 +111,119 @@ def test_a_server_that_cannot_start_says_why():
     assert not server.data_directory.parent.exists()
 
 
-def test_the_servers_end_when_their_test_run_is_killed():
-    program = (
-        "import sys, time\n"
-        "from keepstep.testing import ZooKeeperServer\n"
-        "server = ZooKeeperServer()\n"
-        "server.start()\n"
-        "server.pause()\n"
-        "print(server.process_id, server.data_directory.parent.parent, flush=True)\n"
-        "sys.stdin.read()\n"
-    )
+KILLED = """
+import sys, time
+from keepstep.testing import ZooKeeperEnsemble, ZooKeeperServer
+size = int(sys.argv[1])
+if size:
+    ensemble = ZooKeeperEnsemble(size, links=True)
+    ensemble.start()
+    paused, killed, *_ = servers = list(ensemble.servers.values())
+    killed.kill()
+else:
+    paused, = servers = [ZooKeeperServer()]
+    paused.start()
+never_started = ZooKeeperServer()
+paused.pause()
+for server in [*servers, never_started]:
+    number = server.process_id if server.running else 0
+    print(number, server.data_directory.parent.parent, flush=True)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("size", [0, 3])
+def test_the_servers_end_when_their_test_run_is_killed(size):
+    """One is paused, one is down, one never ran: nothing is left of any of them."""
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", KILLED, str(size)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as run:
-        number, folder = run.stdout.readline().split()
-        server = psutil.Process(int(number))
-        assert server.is_running()
+        told = [line.split() for line in iter(run.stdout.readline, "ready\n")]
+        processes = [int(number) for number, _ in told if number != "0"]
+        folders = [Path(folder) for _, folder in told]
+        assert len(processes) == max(1, size - 1)
+        assert all(map(psutil.pid_exists, processes))
+        assert all(folder.exists() for folder in folders)
         os.kill(run.pid, signal.SIGKILL)
-    until(lambda: not psutil.pid_exists(server.pid))
-    until(lambda: not Path(folder).exists())
+    until(lambda: not any(map(psutil.pid_exists, processes)))
+    until(lambda: not any(folder.exists() for folder in folders))
+    assert psutil.pid_exists(os.getpid())
+
+
+def test_the_watchdog_spares_a_process_that_got_the_number_of_one_of_ours(tmp_path):
+    with subprocess.Popen(["sleep", "60"], start_new_session=True, cwd="/") as bystander:
+        subprocess.run(
+            [sys.executable, watchdog.__file__],
+            input=f"+ group {bystander.pid} {tmp_path}\n",
+            text=True,
+            check=True,
+        )
+        assert bystander.poll() is None
+        subprocess.run(
+            [sys.executable, watchdog.__file__],
+            input=f"+ group {bystander.pid} /\n",
+            text=True,
+            check=True,
+        )
+        assert bystander.wait(5) == -signal.SIGKILL
+
+
+def test_a_port_that_was_taken_before_the_server_could_have_it_is_named():
+    server = ZooKeeperServer()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(server.address)
+        other.listen()
+        with pytest.raises(ToolFailed, match="another program listens"), server:
+            pass
+    assert not server.data_directory.parent.exists()
+
+
+def test_an_ensemble_whose_port_is_taken_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    held = hold_port()
+    with pytest.raises(ToolFailed, match=r"port \d+ is taken"):
+        ZooKeeperEnsemble(3, links=True, port=held.address.port - 1)
+    assert not list(tmp_path.glob("keepstep-zookeeper-*"))
+    held.release()
+    with pytest.raises(LocalViolation, match="no port"):
+        ZooKeeperServer(port=70000)
+
+
+@pytest.mark.full
+def test_five_servers():
+    with ZooKeeperEnsemble(5) as ensemble:
+        modes = [server.mode() for server in ensemble.servers.values()]
+        assert sorted(modes) == ["follower"] * 4 + ["leader"]
+
+
+def test_an_ensemble_of_one_is_a_quorum():
+    with ZooKeeperEnsemble(1) as ensemble:
+        assert ensemble.leader().mode() == "leader"
+
+
+def test_a_room_is_a_clean_root_and_leaves_nothing():
+    with ZooKeeperServer() as server:
+        with Room(server, "test") as room:
+            assert room.hosts == f"{server.address}{room.path}"
+            client = KazooClient(room.hosts, timeout=10)
+            client.start()
+            client.create("/a/b", makepath=True)
+            client.create("/a/mine", ephemeral=True)
+            assert client.get_children("/") == ["a"]
+            session = client.client_id[0]
+        # Its client did not stop: the end of the room ends its session.
+        assert session not in dump(server.address).alive
+        with Observer(server.address) as observer:
+            assert observer.children("/") == ["zookeeper"]
+        client.stop()
+        client.close()
+    with pytest.raises(LocalViolation, match="name"):
+        Room(server, "a/b")
 
 
 def test_an_ensemble_elects_a_leader_and_another_one_after_it_is_killed():

@@ -3,17 +3,24 @@
 from keepstep.testing.admin import (
     Connection,
     Expiry,
+    Introduction,
+    Knock,
     Sessions,
+    check_server,
     connections,
     dump,
     expire,
     four_letter_word,
+    knock,
     mode_of,
     monitor,
     session_password,
     watches_by_path,
     watches_by_session,
+    zxid_of,
 )
+from keepstep.testing.blackhole import Blackhole
+from keepstep.testing.installation import ServerWarning
 from keepstep.testing.observer import (
     Change,
     Observer,
@@ -23,6 +30,7 @@ from keepstep.testing.observer import (
     read_transactions,
 )
 from keepstep.testing.proxy import Effect, FaultProxy, PlannedFault, Traffic
+from keepstep.testing.rooms import Room
 from keepstep.testing.servers import ServerSettings, ZooKeeperEnsemble, ZooKeeperServer
 from keepstep.testing.wire import (
     Address,
@@ -39,6 +47,7 @@ from keepstep.testing.wire import (
 
 __all__ = [
     "Address",
+    "Blackhole",
     "Change",
     "Check",
     "Connection",
@@ -48,11 +57,15 @@ __all__ = [
     "Effect",
     "Expiry",
     "FaultProxy",
+    "Introduction",
+    "Knock",
     "Observer",
     "Opcode",
     "PlannedFault",
     "Refusal",
+    "Room",
     "ServerSettings",
+    "ServerWarning",
     "SessionGone",
     "Sessions",
     "SetData",
@@ -63,14 +76,17 @@ __all__ = [
     "Znode",
     "ZooKeeperEnsemble",
     "ZooKeeperServer",
+    "check_server",
     "connections",
     "dump",
     "expire",
     "four_letter_word",
+    "knock",
     "mode_of",
     "monitor",
     "read_transactions",
     "session_password",
     "watches_by_path",
     "watches_by_session",
+    "zxid_of",
 ]

@@ -13,27 +13,49 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from keepstep.errors import LocalViolation, RemoteViolation, ToolFailed
-from keepstep.testing.wire import Address, ConnectionEnded, SessionGone, WireClient
+from keepstep.testing.installation import (
+    defects_of,
+    parse_version,
+    require_supported,
+    warn_of_defects,
+)
+from keepstep.testing.wire import (
+    Address,
+    ConnectionEnded,
+    SessionGone,
+    WireClient,
+    resume_request,
+)
 
 __all__ = [
     "Connection",
     "Expiry",
+    "Introduction",
+    "Knock",
     "Sessions",
+    "check_server",
     "connections",
     "dump",
     "expire",
     "four_letter_word",
+    "knock",
     "mode_of",
     "monitor",
     "session_password",
     "watches_by_path",
     "watches_by_session",
+    "zxid_of",
 ]
 
 _SESSION = re.compile(r"^\s*(0x[0-9a-f]+)")
 _SECRET = 0xB3415C00
 _MASK = (1 << 48) - 1
 _ATTEMPTS = 20
+_CLOSING = 2.0
+"""Seconds that a server may take to close a session that it refuses already."""
+_NO_SESSION = 1
+_FAR_XID = 1 << 30
+"""No client has sent so many requests; see `WireClient` on numbers that two connections share."""
 
 
 def four_letter_word(address: Address, word: str, timeout: float = 5.0) -> str:
@@ -66,6 +88,57 @@ def mode_of(address: Address, timeout: float = 0.25) -> str | None:
         return None
     found = re.search(r"^Mode: (\S+)", answer, re.MULTILINE)
     return found.group(1) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a server says of itself.
+
+    Attributes:
+        version: Its version, as it writes it.
+        mode: `standalone`, `leader`, `follower` or `observer`; empty while it does not serve.
+        defects: What is known to be wrong with that version.
+    """
+
+    version: str
+    mode: str
+    defects: tuple[str, ...]
+
+
+def check_server(address: Address, timeout: float = 5.0) -> Introduction:
+    """Ask a server what it is. Of known defects a `ServerWarning` is given.
+
+    Raises:
+        ConnectionEnded: Nobody listens there, or does not answer in time.
+        RemoteViolation: It is no ZooKeeper server, or does not want to be asked.
+        ToolFailed: It is older than 3.8.
+    """
+    told = four_letter_word(address, "srvr", timeout)
+    found = re.search(r"^Zookeeper version: *(\d[^\s,]*)", told, re.MULTILINE)
+    if not found:
+        raise RemoteViolation(_stranger(address, told.strip()))
+    version = parse_version(found.group(1))
+    require_supported(version, str(address))
+    warn_of_defects(version, str(address))
+    mode = re.search(r"^Mode: (\S+)", told, re.MULTILINE)
+    return Introduction(found.group(1), mode.group(1) if mode else "", defects_of(version))
+
+
+def _stranger(address: Address, told: str) -> str:
+    if "not in the whitelist" in told:
+        return (
+            f"the server at {address} does not answer the command srvr; "
+            "set 4lw.commands.whitelist=* in its configuration"
+        )
+    if "not currently serving" in told:
+        return f"the ZooKeeper server at {address} does not serve now: it has no leader"
+    if other := re.search(r"^(.*\S) version: *(\S*)", told, re.MULTILINE):
+        return (
+            f"at {address} there is {other.group(1)} {other.group(2).rstrip(',')}, not Apache "
+            "ZooKeeper; nothing that is shown here holds for it"
+        )
+    said = f"it says {told[:60]!r}" if told else "it says nothing"
+    return f"what listens at {address} is no ZooKeeper server: {said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +204,14 @@ class Connection:
         session: The session that it serves; 0 if none, as for a four-letter word.
         timeout: The session's negotiated timeout in seconds.
         queued: Requests of it that are under way in the server.
+        received: Packets that the server has received through it.
     """
 
     peer: Address
     session: int
     timeout: float
     queued: int
+    received: int = 0
 
 
 def connections(address: Address) -> list[Connection]:
@@ -153,6 +228,7 @@ def connections(address: Address) -> list[Connection]:
                 int(told.get("sid", "0x0"), 16),
                 int(told.get("to", "0")) / 1000,
                 int(told.get("queued", "0")),
+                int(told.get("recved", "0")),
             )
         )
     return found
@@ -181,6 +257,78 @@ def monitor(address: Address) -> dict[str, str]:
     lines = four_letter_word(address, "mntr").splitlines()
     pairs = (line.removeprefix("zk_").split("\t", 1) for line in lines if "\t" in line)
     return {pair[0]: pair[1] for pair in pairs}
+
+
+def zxid_of(address: Address, timeout: float = 5.0) -> int:
+    """The newest transaction that a server has applied (`srvr`).
+
+    Raises:
+        ConnectionEnded: The server does not answer.
+        RemoteViolation: It does not serve now.
+    """
+    answer = four_letter_word(address, "srvr", timeout)
+    found = re.search(r"^Zxid: 0x([0-9a-f]+)", answer, re.MULTILINE)
+    if not found:
+        raise RemoteViolation(f"{address} tells no zxid: {answer.strip()[:200]!r}")
+    return int(found.group(1), 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """What came of knocking at an address.
+
+    Attributes:
+        outcome: `answered` by a server; `silent`: connected, and no answer; `closed`: connected,
+            and the connection was ended; `refused`: nobody listens; `unreached`: no connection
+            came about, and nobody refused it.
+        seconds: How long it took, up to the time limit.
+    """
+
+    outcome: str
+    seconds: float
+
+    @property
+    def answered(self) -> bool:
+        """Whether a server answered."""
+        return self.outcome == "answered"
+
+
+def knock(address: Address, timeout: float = 1.0, size: int = 16) -> Knock:
+    """Ask a server, directly or through a proxy, to resume a session that does not exist.
+
+    It answers at once, and neither a session nor a transaction comes of it. So this tells
+    whether the way to a server is open, without a trace in what is under test.
+
+    Args:
+        address: Where to knock.
+        timeout: Seconds to wait, for the connection and the answer together.
+        size: Bytes of the password that is sent, for ways that are slow by the byte.
+    """
+    begin = time.monotonic()
+    outcome = _knock(address, begin + timeout, size)
+    return Knock(outcome, time.monotonic() - begin)
+
+
+def _knock(address: Address, deadline: float, size: int) -> str:
+    def left() -> float:
+        return max(0.001, deadline - time.monotonic())
+
+    try:
+        connection = socket.create_connection(address, left())
+    except TimeoutError:
+        return "unreached"
+    except OSError:
+        return "refused"
+    with connection:
+        try:
+            connection.settimeout(left())
+            connection.sendall(resume_request(_NO_SESSION, b"\xff" * size))
+            connection.settimeout(left())
+            return "answered" if connection.recv(4) else "closed"
+        except TimeoutError:
+            return "silent"
+        except OSError:
+            return "closed"
 
 
 def session_password(session: int) -> bytes:
@@ -229,11 +377,16 @@ def expire(address: Address, session: int, oracle: Address | None = None) -> Exp
         raise LocalViolation(f"session 0x{session:x} is not alive; nothing was expired")
     owned = before.ephemerals.get(session, ())
     zxid = _end_session(address, session)
-    after = dump(witness)
-    left = set(owned) & {path for paths in after.ephemerals.values() for path in paths}
-    still = [path for path in left if after.owner(path) == session]
-    if session in after.alive or still:
-        raise ToolFailed(f"session 0x{session:x} lives on with {_listed(still)}")
+    deadline = time.monotonic() + _CLOSING
+    while True:
+        after = dump(witness)
+        still = [path for path in owned if after.owner(path) == session]
+        if session not in after.alive and not still:
+            break
+        # Whoever finds the session gone may be told so before the server has closed it.
+        if time.monotonic() > deadline:
+            raise ToolFailed(f"session 0x{session:x} lives on with {_listed(still)}")
+        time.sleep(0.005)
     return Expiry(session, owned, zxid)
 
 
@@ -241,7 +394,8 @@ def _end_session(address: Address, session: int) -> int:
     """Take a session over and close it; returns the zxid, or 0 if it ended without an answer."""
     for _ in range(_ATTEMPTS):
         try:
-            client = WireClient(address, session=session, password=session_password(session))
+            password = session_password(session)
+            client = WireClient(address, session=session, password=password, first_xid=_FAR_XID)
             return client.end()
         except ConnectionEnded:
             # Its own client reconnected at the same moment, which closes our connection.

@@ -30,6 +30,7 @@ __all__ = ["Change", "Observer", "Transaction", "TransactionLog", "Znode", "read
 
 _FILE_HEADER = struct.Struct("!4siq")
 _ENTRY_HEADER = struct.Struct("!qi")
+_ENTRY_ZXID = struct.Struct("!12xq")
 _END_OF_ENTRY = b"B"
 _LOG_VERSION = 2
 _CREATES = {Opcode.CREATE, Opcode.CREATE2, Opcode.CREATE_CONTAINER, Opcode.CREATE_TTL}
@@ -202,7 +203,7 @@ def read_transactions(directory: Path, after: int = -1) -> list[Transaction]:
     Raises:
         RemoteViolation: A file is no transaction log, or an entry is damaged.
     """
-    return [entry for entry in TransactionLog(directory).read() if entry.zxid > after]
+    return TransactionLog(directory, after).read()
 
 
 class TransactionLog:
@@ -210,13 +211,14 @@ class TransactionLog:
 
     Args:
         directory: `ZooKeeperServer.data_directory`.
+        after: Leave out transactions up to this zxid, and files that hold no later ones.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, after: int = -1) -> None:
         self._directory = directory
         self._file: Path | None = None
         self._offset = 0
-        self._newest = -1
+        self._newest = after
 
     def begin_anew(self) -> None:
         """Forget what was read: the server's data was removed."""
@@ -236,6 +238,10 @@ class TransactionLog:
         logs = sorted(self._directory.glob("log.*"), key=lambda log: int(log.suffix[1:], 16))
         if self._file in logs:
             logs = logs[logs.index(self._file) :]
+        else:
+            # A file is named by its first transaction.
+            later = [i for i, log in enumerate(logs) if int(log.suffix[1:], 16) <= self._newest]
+            logs = logs[later[-1] :] if later else logs
         found = []
         for log in logs:
             if log != self._file:
@@ -272,7 +278,14 @@ class TransactionLog:
                 raise RemoteViolation(f"{log}: the entry at byte {start + offset} is damaged")
             offset = end + 1
             self._offset = start + offset
-            yield _transaction(entry)
+            # Of a long log only the end is wanted; to understand all of it would take long.
+            if _zxid_of_entry(entry) > self._newest:
+                yield _transaction(entry)
+
+
+def _zxid_of_entry(entry: bytes) -> int:
+    (zxid,) = _ENTRY_ZXID.unpack_from(entry)
+    return int(zxid)
 
 
 def _transaction(entry: bytes) -> Transaction:

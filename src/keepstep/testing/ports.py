@@ -14,15 +14,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from keepstep.errors import ToolFailed
+from keepstep.errors import LocalViolation, ToolFailed
 from keepstep.testing.wire import Address
 
-__all__ = ["LOOPBACK", "HeldPort", "hold_port"]
+__all__ = ["LOOPBACK", "HeldPort", "hold_port", "is_free"]
 
 LOOPBACK = "127.0.0.1"
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _WIDTH = 8000
 _LOWEST = 12000
+_PORTS = 65536
 
 
 class HeldPort:
@@ -51,7 +52,8 @@ def _candidates() -> range:
     return range(max(_LOWEST, last - _WIDTH), last)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens at a port of the loopback interface."""
     with socket.socket() as probe:
         # As a Java server does: connections that linger from an earlier one do not matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -62,28 +64,49 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def hold_port() -> HeldPort:
+def hold_port(wanted: int | None = None) -> HeldPort:
     """Find a free port and hold it.
 
+    Args:
+        wanted: This one and no other; any free one by default.
+
     Raises:
-        ToolFailed: All the ports in question are taken.
+        LocalViolation: The wanted one is no port.
+        ToolFailed: It is taken; or all the ports in question are.
     """
     # A folder of our own, because we may not open what another user has locked.
     folder = Path(tempfile.gettempdir()) / f"keepstep-ports-{Path.home().name}"
     folder.mkdir(exist_ok=True)
+    if wanted is not None:
+        if not 0 < wanted < _PORTS:
+            raise LocalViolation(f"{wanted} is no port; there are those from 1 to {_PORTS - 1}")
+        if held := _hold(folder, wanted):
+            return held
+        raise ToolFailed(
+            f"port {wanted} is taken by another program; end that one, or name another port"
+        )
     candidates = _candidates()
     # Different processes begin at different places, or each would try all that others hold.
     start = os.getpid() * 97 % len(candidates)
     for step in range(len(candidates)):
-        port = candidates[(start + step) % len(candidates)]
-        lock = FileLock(folder / f"{port}.lock", thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        if _is_free(port):
-            return HeldPort(port, lock)
-        lock.release()
+        if held := _hold(folder, candidates[(start + step) % len(candidates)]):
+            return held
     raise ToolFailed(
         f"no port from {candidates[0]} to {candidates[-1]} is free; end some of the servers there"
     )
+
+
+def _hold(folder: Path, port: int) -> HeldPort | None:
+    lock = FileLock(folder / f"{port}.lock", thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    try:
+        free = is_free(port)
+    except OSError:
+        free = False
+    if free:
+        return HeldPort(port, lock)
+    lock.release()
+    return None

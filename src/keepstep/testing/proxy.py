@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 from keepstep.errors import InternalError, LocalViolation, RemoteViolation, ToolFailed
+from keepstep.testing.blackhole import Blackhole
 from keepstep.testing.ports import hold_port
 from keepstep.testing.wire import WRITES, Address, JuteReader, Opcode, multi_refusal, named_paths
 
@@ -35,6 +36,9 @@ _HEADER = struct.Struct("!ii")
 _REPLY = struct.Struct("!iqi")
 _CHUNK = 65536
 _PATIENCE = 10.0
+_TURNS_TO_ACCEPT = 4
+_LISTENS_WITHIN = 1.0
+_AGAIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,8 @@ class Effect:
     """What a fault did.
 
     Attributes:
-        fault: `cut`, `dropped reply`, `dropped request`, `delay`, `hold`, `release`, `refuse`
-            or `accept`.
+        fault: `cut`, `dropped reply`, `dropped request`, `delay`, `throttle`, `hold`, `release`,
+            `refuse`, `blackhole` or `accept`.
         connections: Number of connections that it hit.
         sessions: Their sessions, as far as known.
         request: The request that it was about, if it was about one.
@@ -160,6 +164,7 @@ class _Flow:
     frames: deque[tuple[float, bytes]] = field(default_factory=deque)
     ended: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    free: float = 0.0
 
 
 class _Link:
@@ -193,7 +198,7 @@ class _Link:
                 reader, writer = self.client
                 tasks.create_task(self._take(reader, self.outward, self._see_request))
                 await self._wait_while_held()
-                self.server = await asyncio.open_connection(*self.proxy.upstream)
+                self.server = await self._connect()
                 tasks.create_task(self._take(self.server[0], self.inward, self._see_reply))
                 tasks.create_task(self._give(self.outward, self.server[1]))
                 tasks.create_task(self._give(self.inward, writer))
@@ -201,6 +206,22 @@ class _Link:
             pass  # Either side is gone, or a fault cut the link: both sides are closed below.
         finally:
             self.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Reach the server; of links between servers wait a little for it to listen.
+
+        A new leader listens for its followers only some moments after they come. Who connects
+        directly is refused and comes again; we have let it in already, and to close that
+        connection would cost the ensemble another election.
+        """
+        deadline = time.monotonic() + (0.0 if self.proxy.framed else _LISTENS_WITHIN)
+        while True:
+            try:
+                return await asyncio.open_connection(*self.proxy.upstream)
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self.outward.ended:
+                    raise
+                await asyncio.sleep(_AGAIN)
 
     async def _wait_while_held(self) -> None:
         held = self.held
@@ -251,12 +272,17 @@ class _Link:
             flow.changed.clear()
             if not self.held and flow.frames:
                 due, frame = flow.frames[0]
+                pace = self.proxy.bytes_per_second
+                if pace:
+                    # The frame is on the wire from when the one before it was through.
+                    due = max(due, flow.free) + len(frame) / pace
                 left = due - time.monotonic()
                 if left > 0:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(flow.changed.wait(), left)
                     continue
                 flow.frames.popleft()
+                flow.free = time.monotonic()
                 writer.write(frame)
                 await writer.drain()
                 continue
@@ -340,12 +366,14 @@ class FaultProxy:
         self.upstream = upstream
         self.framed = framed
         self.delay_seconds = 0.0
+        self.bytes_per_second = 0.0
         self.holds_coming_connections = False
         self.planned: list[PlannedFault] = []
         self.answered = 0
         self._links: dict[_Link, asyncio.Task[None]] = {}
         self._closed = False
         self._server: asyncio.Server | None = None
+        self._blackhole: Blackhole | None = None
         self._port = hold_port()
         self.address = self._port.address
         _loop.run(self._listen())
@@ -360,15 +388,31 @@ class FaultProxy:
         self._server = await asyncio.start_server(self._accept, *self.address)
 
     async def _unlisten(self) -> None:
-        if self._server:
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server:
+            loop = asyncio.get_running_loop()
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+            # asyncio loses a connection that it has taken and not made yet when its server is
+            # closed: nobody would close it, and the client would wait. Let it be made first.
+            for _ in range(_TURNS_TO_ACCEPT):
+                await asyncio.sleep(0)
+            server.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = _Link(self, reader, writer)
+        if self._server is None:
+            link.close()
+            return
         task = asyncio.get_running_loop().create_task(link.run())
         self._links[link] = task
-        task.add_done_callback(lambda _: self._links.pop(link))
+
+        def ended(_: asyncio.Task[None]) -> None:
+            # A task that is cancelled before it has begun has not closed anything.
+            link.close()
+            self._links.pop(link)
+
+        task.add_done_callback(ended)
 
     async def _cut(self) -> Effect:
         links = dict(self._links)
@@ -408,6 +452,16 @@ class FaultProxy:
     def sessions(self) -> tuple[int, ...]:
         """Sessions of the connections that pass the proxy now."""
         return _loop.run(self._current()).sessions
+
+    @property
+    def server_ends(self) -> frozenset[Address]:
+        """Our ends of the connections to the server: the peers that the server sees."""
+        return _loop.run(self._server_ends())
+
+    async def _server_ends(self) -> frozenset[Address]:
+        writers = [link.server[1] for link in self._links if link.server]
+        names = [writer.get_extra_info("sockname") for writer in writers]
+        return frozenset(Address(name[0], name[1]) for name in names if name)
 
     async def _current(self) -> Effect:
         return self._effect("", list(self._links))
@@ -457,6 +511,19 @@ class FaultProxy:
 
         return _loop.run(change())
 
+    def throttle(self, bytes_per_second: float) -> Effect:
+        """From now on let no more bytes pass in a second, in each direction; 0 ends it."""
+        if bytes_per_second < 0:
+            raise LocalViolation(f"{bytes_per_second} bytes in a second cannot pass")
+
+        async def change() -> Effect:
+            self.bytes_per_second = bytes_per_second
+            for link in self._links:
+                link.poke()
+            return self._effect("throttle", list(self._links))
+
+        return _loop.run(change())
+
     def hold(self, *, coming: bool = True) -> Effect:
         """Let nothing pass any more, and close nothing: to both sides the other is silent.
 
@@ -496,8 +563,23 @@ class FaultProxy:
 
         return _loop.run(change())
 
+    def blackhole(self) -> Effect:
+        """Cut all connections and leave new ones unanswered, as a host that is switched off.
+
+        Raises:
+            ToolFailed: The kernel answers all the same.
+        """
+        if self._blackhole:
+            return Effect("blackhole")
+        effect = replace(self.refuse(), fault="blackhole")
+        self._blackhole = Blackhole(self.address)
+        return effect
+
     def accept(self) -> Effect:
-        """End `refuse`."""
+        """End `refuse` and `blackhole`."""
+        if self._blackhole:
+            self._blackhole.close()
+            self._blackhole = None
 
         async def change() -> Effect:
             if self._server is None:
@@ -510,6 +592,7 @@ class FaultProxy:
         """End every fault that lasts, and give up those that have not struck."""
         self.cancel_planned()
         self.delay(0.0)
+        self.throttle(0.0)
         self.release()
         self.accept()
 
@@ -518,6 +601,9 @@ class FaultProxy:
         if self._closed:
             return
         self._closed = True
+        if self._blackhole:
+            self._blackhole.close()
+            self._blackhole = None
         self.refuse()
         if self._links:
             raise InternalError("a connection outlived its proxy")

@@ -23,13 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from keepstep.errors import InternalError, LocalViolation, ToolFailed
+from keepstep.errors import InternalError, LocalViolation, RemoteViolation, ToolFailed
 from keepstep.testing import watchdog
-from keepstep.testing.admin import mode_of
-from keepstep.testing.installation import zookeeper_command
-from keepstep.testing.ports import LOOPBACK, hold_port
+from keepstep.testing.admin import check_server, dump, mode_of
+from keepstep.testing.installation import find_installation
+from keepstep.testing.namespaces import Network
+from keepstep.testing.ports import LOOPBACK, HeldPort, hold_port, is_free
 from keepstep.testing.proxy import FaultProxy
-from keepstep.testing.wire import Address
+from keepstep.testing.quick_start import class_archive
+from keepstep.testing.wire import Address, Check, ConnectionEnded, Delete, WireClient
 
 __all__ = ["ServerSettings", "ZooKeeperEnsemble", "ZooKeeperServer"]
 
@@ -40,6 +42,8 @@ _JVM_OPTIONS = (
     "-XX:-UsePerfData",
     "-Dzookeeper.admin.enableServer=false",
     "-Dzookeeper.jmx.log4j.disable=true",
+    # Milliseconds; after a partition servers would ask for each other once a minute only.
+    "-Dzookeeper.fastleader.maxNotificationInterval=1000",
     # KiB; by default each log file takes 64 MiB.
     "-Dzookeeper.preAllocSize=1024",
 )
@@ -59,6 +63,10 @@ class ServerSettings:
         sync_limit: Ticks that a follower may be out of touch with its leader.
         start_timeout: Seconds to wait until a server serves.
         jvm_options: Further options of the Java machine.
+        home: Folder of an unpacked release, or of Debian's package (`/usr/share/java`); else
+            ZOOKEEPER_HOME, else the pinned jars.
+        quick_start: Whether Java takes the server's classes from an archive in the user's cache,
+            which the first server on a machine makes.
     """
 
     tick: float = 0.2
@@ -68,6 +76,8 @@ class ServerSettings:
     sync_limit: int = 5
     start_timeout: float = 30.0
     jvm_options: tuple[str, ...] = ()
+    home: str = ""
+    quick_start: bool = True
 
 
 class _Watchdog:
@@ -104,11 +114,17 @@ class _Watchdog:
             self._process.stdin.close()
             self._process.wait()
 
-    def note(self, group: int, directory: Path) -> None:
-        self._tell(f"+ {group} {directory}\n")
+    def note_group(self, group: int, directory: Path) -> None:
+        self._tell(f"+ group {group} {directory}\n")
 
-    def forget(self, group: int) -> None:
-        self._tell(f"- {group}\n")
+    def forget_group(self, group: int) -> None:
+        self._tell(f"- group {group}\n")
+
+    def note_directory(self, directory: Path) -> None:
+        self._tell(f"+ directory {directory}\n")
+
+    def forget_directory(self, directory: Path) -> None:
+        self._tell(f"- directory {directory}\n")
 
 
 _watchdog = _Watchdog()
@@ -121,8 +137,16 @@ class ZooKeeperServer:
         settings: How to configure it.
         number: Its number in an ensemble; 0 for a server that is alone.
         members: Lines `server.N=...` of its ensemble as this server shall see it.
+        port: Where clients connect; a free one by default.
+        directory: Where it keeps its files, which are then kept when it is closed. By default a
+            new directory, which is removed.
+        network: Where it gets a namespace and an address by its number; by default it listens
+            at the loopback interface.
 
     Entering its context starts it; leaving ends it and removes its data.
+
+    Raises:
+        ToolFailed: The port is taken.
     """
 
     def __init__(
@@ -131,20 +155,31 @@ class ZooKeeperServer:
         *,
         number: int = 0,
         members: Sequence[str] = (),
+        port: int | None = None,
+        directory: Path | None = None,
+        network: Network | None = None,
     ) -> None:
         self.settings = settings or ServerSettings()
         self.number = number
         self._members = tuple(members)
-        self._port = hold_port()
-        self._directory = Path(tempfile.mkdtemp(prefix="keepstep-zookeeper-"))
+        self._port = hold_port(port)
+        # A server that is alone has the network's first place.
+        self._host = network.host(number or 1) if network else LOOPBACK
+        self._prefix = network.prefix(number or 1) if network else ()
+        self._kept = directory is not None
+        if directory is None:
+            directory = Path(tempfile.mkdtemp(prefix="keepstep-zookeeper-"))
+            _watchdog.note_directory(directory)
+        self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
         self._closed = False
+        self._checked = False
 
     @property
     def address(self) -> Address:
         """Where clients connect; the same after a restart."""
-        return self._port.address
+        return Address(self._host, self._port.address.port)
 
     @property
     def data_directory(self) -> Path:
@@ -166,6 +201,11 @@ class ZooKeeperServer:
     def running(self) -> bool:
         """Whether its process lives, paused or not."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
 
     @property
     def paused(self) -> bool:
@@ -218,22 +258,27 @@ class ZooKeeperServer:
         if self.running:
             raise LocalViolation("the server runs already")
         data = self._directory / "data"
-        data.mkdir(exist_ok=True)
+        data.mkdir(parents=True, exist_ok=True)
         if self.number:
             (data / "myid").write_text(f"{self.number}\n")
         configuration = self._directory / "zoo.cfg"
         configuration.write_text(self._configuration())
-        java, classpath = zookeeper_command()
+        installation = find_installation(self.settings.home)
         sync = "yes" if self.settings.force_sync else "no"
+        archive = None
+        if self.settings.quick_start:
+            archive = class_archive(installation, _JVM_OPTIONS, self._serve_once)
         with (self._directory / "output.txt").open("ab") as output:
             self._process = subprocess.Popen(
                 [
-                    str(java),
+                    *self._prefix,
+                    str(installation.java),
                     *_JVM_OPTIONS,
+                    *([f"-XX:SharedArchiveFile={archive}"] if archive else []),
                     f"-Dzookeeper.forceSync={sync}",
                     *self.settings.jvm_options,
                     "-cp",
-                    os.pathsep.join(map(str, classpath)),
+                    os.pathsep.join(map(str, installation.classpath)),
                     _MAIN_CLASS,
                     str(configuration),
                 ],
@@ -244,7 +289,18 @@ class ZooKeeperServer:
                 start_new_session=True,
             )
         self._paused = False
-        _watchdog.note(self._process.pid, self._directory)
+        _watchdog.note_group(self._process.pid, self._directory)
+
+    def _serve_once(self, options: tuple[str, ...]) -> None:
+        """Run another server with these options of the Java machine, and use it a little."""
+        settings = ServerSettings(home=self.settings.home, jvm_options=options, quick_start=False)
+        # A quorum of one needs the classes of servers that are alone, and those of ensembles.
+        with ZooKeeperEnsemble(1, settings) as ensemble:
+            with WireClient(ensemble.leader().address) as client:
+                client.create("/once", ephemeral=True)
+                client.get_children("/", watch=True)
+                client.multi([Check("/once", 0), Delete("/once")])
+            dump(ensemble.leader().address)
 
     def mode(self) -> str | None:
         """`standalone`, `leader` or `follower`; None while it does not serve."""
@@ -259,14 +315,33 @@ class ZooKeeperServer:
         deadline = time.monotonic() + self.settings.start_timeout
         while True:
             mode = self.mode()
-            if mode:
+            if mode and self._is_known_by_now():
                 return mode
             if not self.running or time.monotonic() > deadline:
-                fate = "is silent" if self.running else "has ended"
-                raise ToolFailed(
-                    f"the ZooKeeper server at {self.address} {fate}; it said: {self._said()}"
-                )
+                raise ToolFailed(self._failure())
             time.sleep(0.005)
+
+    def _is_known_by_now(self) -> bool:
+        """Whether it has said its version, which may be another one than its jar's name says.
+
+        Raises:
+            ToolFailed: It is older than what is supported.
+        """
+        if not self._checked:
+            try:
+                check_server(self.address)
+            except (ConnectionEnded, RemoteViolation):
+                # It lost its leader in the meantime.
+                return False
+            self._checked = True
+        return True
+
+    def _failure(self) -> str:
+        fate = "is silent" if self.running else "has ended"
+        told = f"the ZooKeeper server at {self.address} {fate}"
+        if not self.running and not self._prefix and not is_free(self.address.port):
+            return f"{told}: another program listens at port {self.address.port}"
+        return f"{told}; it said: {self._said()}"
 
     def _said(self) -> str:
         output = self._directory / "output.txt"
@@ -315,7 +390,7 @@ class ZooKeeperServer:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        _watchdog.forget(process.pid)
+        _watchdog.forget_group(process.pid)
         self._process = None
         self._paused = False
 
@@ -353,9 +428,16 @@ class ZooKeeperServer:
         if self._closed:
             return
         self._closed = True
-        self._end(signal.SIGKILL)
-        shutil.rmtree(self._directory, ignore_errors=True)
-        self._port.release()
+        try:
+            self._end(signal.SIGTERM if self._kept else signal.SIGKILL)
+        finally:
+            if self._kept:
+                for name in ("zoo.cfg", "output.txt"):
+                    (self._directory / name).unlink(missing_ok=True)
+            else:
+                shutil.rmtree(self._directory, ignore_errors=True)
+                _watchdog.forget_directory(self._directory)
+            self._port.release()
 
 
 class ZooKeeperEnsemble:
@@ -365,40 +447,79 @@ class ZooKeeperEnsemble:
         size: Number of servers, at least 1.
         settings: How to configure each.
         links: Whether all traffic between servers passes proxies, for lag and partitions.
+        port: Where clients of server 1 connect, those of the next one port higher; free ones by
+            default.
+        directory: Where the servers keep their files, which are then kept when they are closed.
+        network: Where each gets a namespace and an address, for partitions that the kernel makes.
 
     Attributes:
+        network: As given.
         servers: By number, which starts at 1.
+
+    Raises:
+        LocalViolation: It would have no server.
+        ToolFailed: A port is taken.
     """
 
     def __init__(
-        self, size: int = 3, settings: ServerSettings | None = None, *, links: bool = False
+        self,
+        size: int = 3,
+        settings: ServerSettings | None = None,
+        *,
+        links: bool = False,
+        port: int | None = None,
+        directory: Path | None = None,
+        network: Network | None = None,
     ) -> None:
         if size < 1:
             raise LocalViolation("an ensemble has at least one server")
+        if links and network:
+            raise LocalViolation("servers are separated by proxies or by the kernel, not by both")
         self.settings = settings or ServerSettings()
-        numbers = range(1, size + 1)
-        self._ports = {number: (hold_port(), hold_port()) for number in numbers}
+        self.network = network
+        self.servers: dict[int, ZooKeeperServer] = {}
+        self._ports: dict[int, tuple[HeldPort, HeldPort]] = {}
         self._links: dict[tuple[int, int], tuple[FaultProxy, FaultProxy]] = {}
+        try:
+            self._make(range(1, size + 1), port, directory, links=links)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(
+        self, numbers: range, port: int | None, directory: Path | None, *, links: bool
+    ) -> None:
+        for number in numbers:
+            self._ports[number] = hold_port(), hold_port()
         if links:
             for here in numbers:
                 for there in numbers:
                     if here != there:
                         quorum, election = (
-                            FaultProxy(port.address, framed=False) for port in self._ports[there]
+                            FaultProxy(held.address, framed=False) for held in self._ports[there]
                         )
                         self._links[here, there] = quorum, election
-        self.servers = {
-            number: ZooKeeperServer(
-                self.settings, number=number, members=[self._line(number, n) for n in numbers]
+        for number in numbers:
+            self.servers[number] = ZooKeeperServer(
+                self.settings,
+                number=number,
+                members=[self._line(number, n) for n in numbers],
+                port=None if port is None else port + number - 1,
+                directory=None if directory is None else directory / f"server-{number}",
+                network=self.network,
             )
-            for number in numbers
-        }
 
     def _line(self, here: int, there: int) -> str:
         quorum, election = (port.address.port for port in self._ports[there])
         if (here, there) in self._links:
             quorum, election = (proxy.address.port for proxy in self._links[here, there])
-        return f"server.{there}={LOOPBACK}:{quorum}:{election}"
+        host = self.network.host(there) if self.network else LOOPBACK
+        return f"server.{there}={host}:{quorum}:{election}"
+
+    @property
+    def linked(self) -> bool:
+        """Whether the traffic between servers passes proxies."""
+        return bool(self._links)
 
     @property
     def hosts(self) -> str:
@@ -457,13 +578,28 @@ class ZooKeeperEnsemble:
 
     def separate(self, one: int, other: int) -> None:
         """Let no byte pass between two servers; what was sent waits for `rejoin`."""
+        if self.network:
+            self.network.separate(one, other)
+            return
         for proxy in self._between(one, other):
             proxy.hold()
 
     def rejoin(self, one: int, other: int) -> None:
         """End `separate`."""
+        if self.network:
+            self.network.rejoin(one, other)
+            return
         for proxy in self._between(one, other):
             proxy.release()
+
+    def rejoin_all(self) -> None:
+        """End every `separate` and `delay`."""
+        if self.network:
+            self.network.rejoin_all()
+        for pair in self._links.values():
+            for proxy in pair:
+                proxy.delay(0.0)
+                proxy.release()
 
     def close(self) -> None:
         """End all servers and remove everything of them; may be called again."""

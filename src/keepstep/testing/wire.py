@@ -39,6 +39,7 @@ __all__ = [
     "multi_body",
     "multi_refusal",
     "named_paths",
+    "resume_request",
 ]
 
 
@@ -392,6 +393,10 @@ class WireClient:
         session_timeout: Seconds that the session shall outlive its last request.
         timeout: Seconds to wait for an answer.
         last_zxid: Newest transaction that the session is known to have seen.
+        first_xid: Number of the first request. Servers of an ensemble tell requests of a session
+            apart by their numbers alone: a connection that takes over a session with requests
+            under way should not use the same ones, or a follower mistakes one for another, and
+            answers wrongly or ends.
 
     Attributes:
         notifications: Watches that fired while an answer was awaited, in order.
@@ -410,10 +415,11 @@ class WireClient:
         session_timeout: float = 10.0,
         timeout: float = 5.0,
         last_zxid: int = 0,
+        first_xid: int = 1,
     ) -> None:
         self.notifications: list[Notification] = []
         self._timeout = timeout
-        self._last_xid = 0
+        self._last_xid = first_xid - 1
         self._early: dict[int, Reply] = {}
         try:
             self._socket = socket.create_connection(address, timeout)
@@ -422,8 +428,7 @@ class WireClient:
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             milliseconds = round(session_timeout * 1000)
-            hello = _CONNECT.pack(0, last_zxid, milliseconds, session, len(password))
-            self._send(hello + password + b"\0")
+            self._send(_hello(session, password, milliseconds, last_zxid))
             answer = JuteReader(self._frame(time.monotonic() + timeout))
             answer.number()
             granted, self.session = answer.number(), answer.long()
@@ -580,6 +585,18 @@ class WireClient:
     def abandon(self) -> None:
         """Close the connection only; the session lives on until it times out."""
         self._socket.close()
+
+
+def _hello(session: int, password: bytes, milliseconds: int, last_zxid: int) -> bytes:
+    """The first record of a connection, without its length."""
+    fixed = _CONNECT.pack(0, last_zxid, milliseconds, session, len(password))
+    return fixed + password + b"\0"
+
+
+def resume_request(session: int, password: bytes) -> bytes:
+    """The frame that asks a server to resume a session, as the first one of a connection."""
+    hello = _hello(session, password, 10_000, 0)
+    return _number(len(hello)) + hello
 
 
 def multi_body(operations: Sequence[Operation]) -> bytes:
