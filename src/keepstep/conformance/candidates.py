@@ -1,0 +1,727 @@
+"""Which states of the specification a contender can be in, given what was observed.
+
+Each contender has a set of candidates of its own. That loses nothing: an action of the
+specification reads and writes the variables of one contender and the data, or is somebody
+else's whole affair (an intruder, the loss of all data); and what becomes of the data, and when
+sessions end, is known from the transactions. So the contenders share a clock, the number of
+events so far, and nothing else, and runs that fit each contender are one run that fits all:
+between two ticks of the clock their steps commute.
+
+Every contender is seen as `n1` of a system with one node, whatever its number, so that what
+was worked out for one serves for all. States, data, steps and events are interned, and whatever
+is asked twice is remembered: of a state, of a set of states, and across recordings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from keepstep.conformance.cells import Cells, Observed
+from keepstep.conformance.decisions import Decisions
+from keepstep.conformance.election_abstraction import (
+    BARE,
+    DUTIES,
+    Event,
+    Step,
+    Tree,
+    fence_value,
+    node_name,
+    request_value,
+    ticket_value,
+    told_value,
+    tree_value,
+)
+from keepstep.derive.ast import Spec
+from keepstep.derive.system import Leaf, System, translate
+from keepstep.tla.values import Fn
+
+__all__ = [
+    "FEATURES",
+    "MOST_FAULTS",
+    "PARTS",
+    "Candidates",
+    "Context",
+    "Effect",
+    "Local",
+    "Move",
+    "View",
+]
+
+MOST_FAULTS = 1_000_000
+FEATURES = frozenset(
+    {
+        "abandon", "bare", "deadline", "expiry", "ghosts", "intruder", "late", "parent", "queued",
+        "stale", "stragglers", "wipe",
+    }
+)  # fmt: skip
+"""All that an environment may do; `timely` and `sticky watches` would take something away."""
+
+ME = node_name(1)
+
+PARTS = (
+    "mode", "session", "ticket", "fence", "inbox", "request", "sessions", "live", "link", "late",
+    "behind", "watched",
+)  # fmt: skip
+_MODE, _SESSION, _TICKET, _FENCE, _INBOX, _REQUEST, _SESSIONS, _LIVE = range(8)
+_LATE, _WATCHED = 9, 11
+_OWN = len(PARTS)
+
+_NOT_LOCAL = frozenset({"Exorcise", "Intrude", "RemoveParent", "Wipe"})
+_NEEDLESS = frozenset({"DropLate"})
+"""With stragglers nothing is ever barred by a late request, so dropping one enables nothing."""
+
+Local = tuple[Any, ...]
+"""The values of one contender's variables and of its living sessions, in the order of `PARTS`."""
+
+
+Context = tuple[Any, ...]
+"""What a contender's environment is at one time, projected to each set of bits.
+
+Bit 1 is the directory of tickets, bit 2 that of the epoch, bit 4 how often all data was lost.
+The last projection, to all, is the number of the data and how often it was lost.
+"""
+
+_ALL = 7
+
+
+class View(NamedTuple):
+    """What the log has shown of one contender's sessions so far.
+
+    Attributes:
+        opened: How many of its sessions servers have made.
+        ended: Its sessions that ended while nothing was theirs.
+        touched: Tickets whose data somebody set.
+        waits: What was asked last had not been asked yet, so it cannot have been answered.
+        calm: Nothing goes wrong here, as far as can be seen; a guess that saves work.
+    """
+
+    opened: int = 0
+    ended: frozenset[int] = frozenset()
+    touched: frozenset[Any] = frozenset()
+    waits: bool = False
+    calm: bool = False
+
+
+class Effect(NamedTuple):
+    """What a step of the environment does that the log must show.
+
+    Attributes:
+        tree: Number of the data afterwards, or -1 if it stays.
+        session: The session that it is done for.
+        request: The request that is served.
+        wrote: The fence of a write that is accepted.
+        opened: The session that begins, or 0.
+        ended: The session that ends, or 0.
+        touched: The ticket whose watch is triggered by a set of its data.
+    """
+
+    tree: int
+    session: int
+    request: Any
+    wrote: Any
+    opened: int
+    ended: int
+    touched: Any
+
+
+class Move(NamedTuple):
+    """A step of the environment.
+
+    Attributes:
+        leaf: The action.
+        local: Number of the state afterwards.
+        effect: What the log must show of it; None for nothing.
+        spends: Whether it counts as a fault.
+        answers: Whether it answers a request.
+    """
+
+    leaf: Leaf
+    local: int
+    effect: Effect | None
+    spends: bool
+    answers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A recorded step as values of the specification."""
+
+    step: Step
+    leaf: Leaf | None
+    told: Fn | None
+    session: frozenset[Any]
+    ticket: frozenset[Any]
+    fence: frozenset[Any]
+    request: Fn | None
+
+
+_Code = tuple[int, ...]
+_Changes = tuple[tuple[int, int], ...]
+_Result = tuple[Leaf, _Changes]
+_ANSWERS = ("S!Serve", "S!Miss", "S!Refuse")
+_ENDINGS = frozenset({"S!Expire", "S!Haunt", "S!Reap"})
+V = TypeVar("V")
+
+
+class _Known(Generic[V]):
+    """What is known of something, by the parts of the context that it depends on."""
+
+    __slots__ = ("bits", "found")
+
+    def __init__(self) -> None:
+        self.bits = 0
+        self.found: dict[Any, V] = {}
+
+    def put(self, value: V, bits: int, context: Context) -> None:
+        """Remember a value that depends on these parts of a context."""
+        if bits | self.bits != self.bits:
+            self.bits |= bits
+            self.found = {}
+        self.found[context[self.bits]] = value
+
+
+class _Asking(Decisions[_Result]):
+    """Decisions that tell which parts of the context they asked for."""
+
+    def results_and_bits(self, state: Sequence[int]) -> tuple[list[_Result], int]:
+        """As `results`, with the parts as bits."""
+        if self._roots is None:
+            self._always, self._roots = self._split(state, range(len(self.formulas)), frozenset())
+        found = list(self._always)
+        todo = list(self._roots)
+        bits = 0
+        while todo:
+            node = todo.pop()
+            cell = node.cell
+            if cell >= _OWN:
+                bits |= _BIT_OF[cell - _OWN]
+            value = state[cell]
+            branch = node.branches.get(value)
+            if branch is None:
+                path = node.path | {cell}
+                branch = node.branches[value] = self._split(state, node.formulas, path)
+            if branch[0]:
+                found += branch[0]
+            if branch[1]:
+                todo += branch[1]
+        return found, bits
+
+
+_BIT_OF = (2, 1, 4, 0, 0)
+"""The bits of the cells that follow a contender's own: epochs, latch, wipes, and what is fixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """An event as a contender sees it.
+
+    Attributes:
+        event: The event.
+        tree: Number of the data afterwards.
+        request: What was asked for, if that is known.
+        wrote: The fence of a write that was accepted.
+    """
+
+    event: Event
+    tree: int
+    request: Fn | None
+    wrote: Fn | None
+
+    def is_done_by(self, effect: Effect, context: Context) -> bool:
+        """Whether a step of the environment is what the event shows."""
+        event = self.event
+        if effect.opened or effect.touched is not None:
+            return False
+        if event.ended:
+            after = context[_ALL][0] if effect.tree < 0 else effect.tree
+            return effect.ended == event.session and after == self.tree
+        if effect.ended or effect.session != event.session:
+            return False
+        if event.optional:
+            return effect.wrote is not None
+        if self.wrote is not None and self.request is not None:
+            return effect.wrote == self.wrote and bool(
+                effect.request["value"]["ticket"] == self.request["value"]["ticket"]
+            )
+        if self.request is not None and effect.request != self.request:
+            return False
+        return effect.wrote is None and effect.tree == self.tree
+
+
+class Candidates:
+    """Sets of candidates and how they change; for all contenders and all recordings.
+
+    Args:
+        spec: The specification, as SANY reads it.
+        features: What the environment may do.
+
+    Attributes:
+        system: Its translation for one node.
+        evaluations: How often an action of the environment was evaluated.
+        remembered: For how many states the steps of their environment are remembered.
+    """
+
+    def __init__(self, spec: Spec, features: frozenset[str] = FEATURES) -> None:
+        self.system: System = translate(
+            spec,
+            {
+                "NODES": frozenset({ME}),
+                "DUTIES": frozenset(f"{duty}_OF_DUTY" for duty in DUTIES),
+                "FEATURES": features,
+                "FAULTS": MOST_FAULTS,
+            },
+        )
+        self.commands = {
+            operator.name.rpartition("!")[2]: operator.annotations["command"].strip("; ")
+            for operator in spec.operators.values()
+            if "command" in operator.annotations
+        }
+        self.comments = _comments(spec)
+        start = next(self.system.initial())
+        around = ("tree", "wipes", "faults", "ghostWrite")
+        # A contender's own cells come first, one for each part; then those of the environment.
+        self._cells = Cells(self.system.variables, start, (*PARTS, *around))
+        self._tree_at, self._wipes_at, self._faults_at, self._ghost_at = (
+            self._cells.first[self.system.number(name)] for name in around
+        )
+        self._request_at = self.system.number("request")
+        self._no_faults = self._cells.number(self._faults_at, 0)
+        self._no_write = self._cells.number(self._ghost_at, frozenset())
+        self.roles: dict[str, list[Leaf]] = {}
+        self._around: list[Leaf] = []
+        self.wipe_leaf = next(leaf for leaf in self.system.leaves if leaf.label == "S!Wipe")
+        for leaf in self.system.leaves:
+            name = leaf.label.rpartition("!")[2]
+            if leaf.label.startswith("C!") or name == "Resign":
+                self.roles.setdefault(name, []).append(leaf)
+            elif name not in _NOT_LOCAL | _NEEDLESS:
+                self._around.append(leaf)
+        self.evaluations = 0
+        quiet = [leaf for leaf in self._around if leaf.label not in _ENDINGS]
+        endings = [leaf for leaf in self._around if leaf.label in _ENDINGS]
+        self._quiet = _Asking(self._cells, [self._formula(leaf) for leaf in quiet])
+        self._endings = _Asking(self._cells, [self._formula(leaf) for leaf in endings])
+        self.locals: list[Local] = []
+        self._codes: list[_Code] = []
+        self._local_numbers: dict[_Code, int] = {}
+        self._trees: list[_Code] = []
+        self._tree_numbers: dict[_Code, int] = {}
+        self.sets: list[frozenset[int]] = []
+        self._set_numbers: dict[frozenset[int], int] = {}
+        self._told: list[_Told] = []
+        self._told_numbers: dict[Any, int] = {}
+        self._steps: dict[tuple[int, Step], int] = {}
+        self._events: list[_Shown] = []
+        self._event_numbers: dict[Any, int] = {}
+        self._moves: dict[int, _Known[list[Move]]] = {}
+        self._ends: dict[tuple[int, Context], list[Move]] = {}
+        self._closed: dict[tuple[int, View], _Known[int]] = {}
+        self._stepped: dict[tuple[int, int], int] = {}
+        self._after_event: dict[tuple[int, Context, int], int] = {}
+        self._after_wipe: dict[int, int] = {}
+        self._single: dict[tuple[int, int], int] = {}
+        self._seen_trees: dict[tuple[Tree, int], int] = {}
+        self.remembered = 0
+        self._nowhere = self.context(BARE, 0, 1)
+        self.empty = self._set(frozenset())
+        self.start = self._set(frozenset({self._local(self._cells.encode(start)[:_OWN])}))
+
+    # --- Interning ---
+
+    def _local(self, code: _Code) -> int:
+        number = self._local_numbers.get(code)
+        if number is None:
+            number = self._local_numbers[code] = len(self.locals)
+            self._codes.append(code)
+            tables = self._cells.values
+            self.locals.append(tuple(tables[cell][at] for cell, at in enumerate(code)))
+        return number
+
+    def _set(self, members: frozenset[int]) -> int:
+        number = self._set_numbers.get(members)
+        if number is None:
+            number = self._set_numbers[members] = len(self.sets)
+            self.sets.append(members)
+        return number
+
+    def _tree(self, code: _Code) -> int:
+        number = self._tree_numbers.get(code)
+        if number is None:
+            number = self._tree_numbers[code] = len(self._trees)
+            self._trees.append(code)
+        return number
+
+    def tree(self, tree: Tree, node: int) -> int:
+        """The number of data as a contender sees it: itself as the first node."""
+        key = (tree, node)
+        number = self._seen_trees.get(key)
+        if number is None:
+            value = tree_value(tree, seen_by(node))
+            code = self._cells.encode_value(self.system.number("tree"), value)
+            number = self._seen_trees[key] = self._tree(code)
+        return number
+
+    def context(self, tree: Tree, wipes: int, node: int) -> Context:
+        """The environment of a contender."""
+        number = self.tree(tree, node)
+        epochs, latch = self._trees[number]
+        return (
+            0, latch, epochs, (latch, epochs), wipes, (latch, wipes), (epochs, wipes),
+            (number, wipes),
+        )  # fmt: skip
+
+    def merge(self, one: int, other: int) -> int:
+        """The number of the union of two sets."""
+        if one == other or other == self.empty:
+            return one
+        if one == self.empty:
+            return other
+        return self._set(self.sets[one] | self.sets[other])
+
+    # --- States of the whole system of one node ---
+
+    def _code(self, local: int, context: Context) -> _Code:
+        """A state of the system from a contender's part of it."""
+        tree, wipes = context[_ALL]
+        return (
+            *self._codes[local], *self._trees[tree], self._cells.number(self._wipes_at, wipes),
+            self._no_faults, self._no_write,
+        )  # fmt: skip
+
+    def _run(self, leaf: Leaf, local: int) -> Iterator[tuple[_Code, _Changes]]:
+        """The parts of a contender after an action that does not read the data."""
+        observed = Observed(self._cells)
+        observed.begin(self._code(local, self._nowhere))
+        for update in leaf.run(observed):
+            changes = self._cells.changes(update)
+            after = list(self._codes[local])
+            for cell, value in changes:
+                if cell < _OWN:
+                    after[cell] = value
+            yield tuple(after), changes
+
+    def _formula(self, leaf: Leaf) -> Callable[[Observed], list[_Result]]:
+        cells = self._cells
+
+        def results(state: Observed) -> list[_Result]:
+            self.evaluations += 1
+            return [(leaf, cells.changes(update)) for update in leaf.run(state)]
+
+        return results
+
+    # --- The environment ---
+
+    def moves(self, local: int, context: Context) -> tuple[list[Move], int]:
+        """The steps of the environment that concern a contender in a state, but for endings.
+
+        Returns:
+            The steps, and which parts of the context they depend on, as bits.
+        """
+        known = self._moves.get(local)
+        if known is None:
+            known = self._moves[local] = _Known()
+        key = context[known.bits]
+        moves = known.found.get(key)
+        if moves is None:
+            results, bits = self._quiet.results_and_bits(self._code(local, context))
+            moves = list(self._read_moves(local, context, results))
+            if any(move.effect is not None and move.effect.tree >= 0 for move in moves):
+                bits = _ALL
+            self.remembered += 1
+            known.put(moves, bits, context)
+        return moves, known.bits
+
+    def endings(self, local: int, context: Context) -> list[Move]:
+        """The ends of sessions that may come to a contender in a state."""
+        key = (local, context)
+        known = self._ends.get(key)
+        if known is None:
+            results, _ = self._endings.results_and_bits(self._code(local, context))
+            known = self._ends[key] = list(self._read_moves(local, context, results))
+        return known
+
+    def all_moves(self, local: int, context: Context) -> list[Move]:
+        """All steps of the environment that concern a contender in a state."""
+        return [*self.moves(local, context)[0], *self.endings(local, context)]
+
+    def _read_moves(
+        self, number: int, context: Context, results: Sequence[_Result]
+    ) -> Iterator[Move]:
+        code = self._codes[number]
+        for leaf, changes in results:
+            after = list(code)
+            around: dict[int, int] | None = None
+            for cell, value in changes:
+                if cell < _OWN:
+                    after[cell] = value
+                else:
+                    around = around or {}
+                    around[cell] = value
+            local = self._local(tuple(after))
+            effect = None
+            counted = around is None or around.keys() <= {self._faults_at}
+            if not counted or after[_LIVE] != code[_LIVE] or leaf.label == "S!Touch":
+                effect = self._effect(leaf, number, local, around or {}, context)
+            if effect is None and leaf.label == "S!ApplyLate":
+                continue  # Refused unheard: as good as never tried.
+            spends = around is not None and self._faults_at in around
+            answers = leaf.label.startswith(_ANSWERS)
+            yield Move(leaf, local, effect, spends, answers)
+
+    def _effect(
+        self, leaf: Leaf, number: int, local: int, around: dict[int, int], context: Context
+    ) -> Effect | None:
+        before, after = self.locals[number], self.locals[local]
+        old = self._trees[context[_ALL][0]]
+        new = tuple(around.get(self._tree_at + at, value) for at, value in enumerate(old))
+        tree = -1 if new == old else self._tree(new)
+        accepted = self._cells.values[self._ghost_at][around.get(self._ghost_at, self._no_write)]
+        wrote = next((write["fence"] for write in accepted), None)
+        opened = max((s["number"] for s in after[_LIVE] - before[_LIVE]), default=0)
+        ended = max((s["number"] for s in before[_LIVE] - after[_LIVE]), default=0)
+        touched = None
+        if leaf.label == "S!Touch":
+            touched = next(iter(before[_WATCHED]))
+        if tree < 0 and wrote is None and not opened and not ended and touched is None:
+            return None
+        session, request = before[_SESSIONS], before[_REQUEST]
+        if leaf.label == "S!ApplyLate":
+            (flight,) = before[_LATE] - after[_LATE]
+            session, request = flight["session"], flight["request"]
+        return Effect(tree, ended or session, request, wrote, opened, ended, touched)
+
+    @staticmethod
+    def allows(view: View, move: Move) -> bool:
+        """Whether a step may happen between two events."""
+        effect = move.effect
+        if effect is None:
+            return not (view.waits and move.answers) and not (view.calm and move.spends)
+        if effect.tree >= 0 or effect.wrote is not None:
+            return False
+        if effect.opened:
+            return effect.opened <= view.opened
+        if effect.touched is not None:
+            return effect.touched in view.touched
+        return effect.ended in view.ended
+
+    def close(self, members: int, context: Context, view: View) -> int:
+        """All states that the environment can lead to, without an event."""
+        known = self._closed.get((members, view))
+        if known is None:
+            known = self._closed[members, view] = _Known()
+        closed = known.found.get(context[known.bits])
+        if closed is None:
+            found, bits = self._close(members, context, view)
+            closed = self._set(frozenset(found))
+            known.put(closed, bits, context)
+            if closed != members:  # What is closed stays so.
+                self._closed.setdefault((closed, view), _Known()).put(closed, bits, context)
+        return closed
+
+    def _close(self, members: int, context: Context, view: View) -> tuple[set[int], int]:
+        found = set(self.sets[members])
+        todo = list(found)
+        bits = 0
+        while todo:
+            local = todo.pop()
+            moves, read = self.moves(local, context)
+            bits |= read
+            if view.ended and any(s["number"] in view.ended for s in self.locals[local][_LIVE]):
+                moves = [*moves, *self.endings(local, context)]
+                bits = _ALL
+            for move in moves:
+                if move.local not in found and self.allows(view, move):
+                    found.add(move.local)
+                    todo.append(move.local)
+        return found, bits
+
+    # --- Events ---
+
+    def event(self, event: Event, node: int) -> int:
+        """The number of an event of a contender's own requests or sessions."""
+        tree = self.tree(event.tree, node)
+        key = (tree, node, *event[1:2], *event[3:11])
+        number = self._event_numbers.get(key)
+        if number is None:
+            number = self._event_numbers[key] = len(self._events)
+            name = seen_by(node)
+            request = None
+            if event.request:
+                fields = (*event.request, DUTIES[0]) if event.wrote else event.request
+                request = request_value(fields, name)
+            wrote = fence_value(event.wrote) if event.wrote else None
+            self._events.append(_Shown(event, tree, request, wrote))
+        return number
+
+    def happen(self, members: int, context: Context, event: int) -> int:
+        """The states after an event of the contender's own."""
+        key = (members, context, event)
+        known = self._after_event.get(key)
+        if known is None:
+            found = frozenset(
+                after
+                for local in self.sets[members]
+                for after, _ in self.after_event(local, context, event)
+            )
+            known = self._after_event[key] = self._set(found)
+        return known
+
+    def after_event(
+        self, local: int, context: Context, number: int
+    ) -> Iterator[tuple[int, Move | None]]:
+        """The states that an event leads to, and by which step; None for no step."""
+        shown = self._events[number]
+        event = shown.event
+        if event.optional:
+            yield local, None
+        if event.ended and event.session not in {
+            session["number"] for session in self.locals[local][_LIVE]
+        }:
+            # Nobody told it of this session before it ended; so nothing can have been its.
+            if shown.tree == context[_ALL][0]:
+                yield local, None
+            return
+        moves = self.endings(local, context) if event.ended else self.moves(local, context)[0]
+        for move in moves:
+            if move.effect is not None and shown.is_done_by(move.effect, context):
+                yield move.local, move
+
+    def wipe(self, members: int) -> int:
+        """The states after the loss of all data."""
+        known = self._after_wipe.get(members)
+        if known is None:
+            found = frozenset(map(self.wiped, self.sets[members]))
+            known = self._after_wipe[members] = self._set(found)
+        return known
+
+    def wiped(self, local: int) -> int:
+        """The state after the loss of all data."""
+        ((after, _),) = self._run(self.wipe_leaf, local)
+        return self._local(after)
+
+    # --- Steps of the contender ---
+
+    def told(self, step: Step, node: int) -> int:
+        """The number of a recorded step.
+
+        Raises:
+            LocalViolation: It has fields that its input or request cannot have.
+        """
+        key = (node, step)
+        number = self._steps.get(key)
+        if number is not None:
+            return number
+        name = seen_by(node)
+        is_command = step.told in self.commands.values()
+        value = None if is_command else told_value(step.told, step.content, name)
+        leaf = None
+        for choice in self.roles.get(step.action, ()):
+            payload = tuple(argument.partition("_OF_")[0] for argument in choice.arguments[1:])
+            # Only a command has parameters, and only it may trigger the action.
+            if (self.commands.get(step.action) == step.told) == is_command and (
+                payload == (step.content if is_command else ())
+            ):
+                leaf = choice
+        session, ticket, fence = step.facts
+        told = _Told(
+            step,
+            leaf,
+            value,
+            frozenset() if session is None else frozenset({session}),
+            frozenset() if ticket is None else frozenset({ticket_value(ticket, name)}),
+            frozenset() if fence is None else frozenset({fence_value(fence)}),
+            request_value(step.requests[0], name) if step.requests else None,
+        )
+        seen = (
+            step.action, step.before, step.after, len(step.requests), told.told, told.session,
+            told.ticket, told.fence, told.request, step.content if is_command else (),
+        )  # fmt: skip
+        number = self._told_numbers.get(seen)
+        if number is None:
+            number = self._told_numbers[seen] = len(self._told)
+            self._told.append(told)
+        self._steps[key] = number
+        return number
+
+    def step(self, members: int, told: int) -> int:
+        """The states after a recorded step."""
+        key = (members, told)
+        known = self._stepped.get(key)
+        if known is None:
+            found = (self.step_one(local, told) for local in self.sets[members])
+            known = self._set(frozenset(after for after in found if after >= 0))
+            self._stepped[key] = known
+        return known
+
+    def step_one(self, local: int, told: int) -> int:
+        """The state after a recorded step; -1 if the specification has no such step here."""
+        key = (local, told)
+        known = self._single.get(key)
+        if known is None:
+            known = self._single[key] = self._step_one(local, self._told[told])
+        return known
+
+    def _step_one(self, number: int, told: _Told) -> int:
+        local, step = self.locals[number], told.step
+        if told.leaf is None or local[_MODE] != step.before or len(step.requests) > 1:
+            return -1
+        if told.told is not None and local[_INBOX] != told.told:
+            return -1
+        for code, changes in self._run(told.leaf, number):
+            after = self.locals[self._local(code)]
+            same = (
+                after[_MODE] == step.after
+                and after[_SESSION] == told.session
+                and after[_TICKET] == told.ticket
+                and after[_FENCE] == told.fence
+            )
+            asked = any(cell == _REQUEST for cell, _ in changes)
+            requested = after[_REQUEST] if asked else None
+            if same and requested == told.request:
+                return self._local(code)
+        return -1
+
+    def enabled(self, local: int) -> Iterator[tuple[Leaf, Local]]:
+        """What a contender may do in a state, and the state after it."""
+        for leaves in self.roles.values():
+            for leaf in leaves:
+                for code, _ in self._run(leaf, local):
+                    yield leaf, self.locals[self._local(code)]
+
+    def keep(self, members: int, mode: str) -> int:
+        """The states of a set with this mode."""
+        found = (local for local in self.sets[members] if self.locals[local][_MODE] == mode)
+        return self._set(frozenset(found))
+
+    def seen_ticket(self, ticket: tuple[int, int], node: int) -> Fn:
+        """A ticket as a contender sees it."""
+        return ticket_value(ticket, seen_by(node))
+
+    def told_of(self, number: int) -> tuple[Fn | None, Leaf | None]:
+        """What a recorded step was told, as a value, and its action."""
+        told = self._told[number]
+        return told.told, told.leaf
+
+    def sizes(self) -> Counter[str]:
+        """How much is remembered."""
+        return Counter(
+            states=len(self.locals), sets=len(self.sets), trees=len(self._trees),
+            moves=self.remembered, closures=len(self._closed),
+        )  # fmt: skip
+
+
+def _comments(spec: Spec) -> dict[str, str]:
+    """What the specification says of each labelled action, in its first sentence."""
+    return {op.name: op.comment.split(". ")[0] for op in spec.operators.values() if op.comment}
+
+
+def seen_by(node: int) -> Any:
+    """How a contender sees nodes: itself as the first, the others after it in order."""
+
+    def name(other: int) -> str:
+        return ME if other == node else node_name(other + 1 if other < node else other)
+
+    return name

@@ -1,0 +1,338 @@
+"""A recorded run: what contenders were told and did, and what the servers decided.
+
+A recording is a text of JSON lines. Its first line is a header, its last one says that it is
+complete; several recordings may follow each other in one file. Records of a process are
+numbered; transactions stand where they were read from the servers' log. There are no clocks:
+docs/reference/record-file.md describes each line.
+
+Nothing here knows the specification; `keepstep.conformance.election_abstraction` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from keepstep.errors import LocalViolation
+from keepstep.tla.sources import Project
+
+__all__ = [
+    "AT_TIMES",
+    "COMPOSITION",
+    "EACH_STEP",
+    "FORMAT",
+    "PROMPT",
+    "PROTOCOL",
+    "Change",
+    "End",
+    "Fault",
+    "Header",
+    "Input",
+    "Outcome",
+    "Record",
+    "Recording",
+    "Start",
+    "Stop",
+    "Transaction",
+    "decode",
+    "encode",
+    "read_recordings",
+    "spec_digests",
+    "write_recordings",
+]
+
+FORMAT = 1
+PROTOCOL = "election"
+PROMPT = "before the next step"
+EACH_STEP = "after each step"
+AT_TIMES = "at times"
+"""When the log was read: before anybody's next step, after each step while others may take
+theirs, or now and then."""
+
+COMPOSITION = "spec/election/LeaderElection.tla"
+_QUOTED = 60
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The first line.
+
+    Attributes:
+        keepstep: Version of the format.
+        protocol: Whose run it is.
+        spec: SHA-256 of each module of the specification, by name.
+        latch: Directory of the tickets.
+        fence: Directory of the epoch znode.
+        servers: Number of servers; with one, no contender reads from a server that is behind.
+        log_read: When transactions were read: `PROMPT`, `EACH_STEP` or `AT_TIMES`.
+        seed: What repeats the run, if anything does.
+        source: Who recorded it.
+        nodes: The contenders known beforehand; others are named when they start.
+    """
+
+    keepstep: int
+    protocol: str
+    spec: dict[str, str]
+    latch: str
+    fence: str
+    servers: int = 1
+    log_read: str = EACH_STEP
+    seed: int | None = None
+    source: str = ""
+    nodes: tuple[str, ...] = ()
+
+
+class Start(msgspec.Struct, frozen=True, tag_field="kind", tag="start"):
+    """A process begins.
+
+    Attributes:
+        process: Its name; never used again.
+        seq: 0: the first record of the process.
+        node: The contender's uuid.
+    """
+
+    process: str
+    seq: int
+    node: str
+
+
+class Input(msgspec.Struct, frozen=True, tag_field="kind", tag="input"):
+    """A contender was told something, and took a step.
+
+    Attributes:
+        process: Which.
+        seq: Number among the records of the process.
+        told: Name of the input or of the command.
+        action: The action it took, as the specification names it.
+        before: Its mode before.
+        after: Its mode after.
+        facts: What it remembers after, by name; None for what it does not.
+        content: Fields of the input.
+        requests: What it asked for: `asks` is the name, the rest its fields.
+    """
+
+    process: str
+    seq: int
+    told: str
+    action: str
+    before: str
+    after: str
+    facts: dict[str, Any]
+    content: dict[str, Any] = {}
+    requests: tuple[dict[str, Any], ...] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True, tag_field="kind", tag="outcome"):
+    """Something reached a shell, and its contender was not told.
+
+    Attributes:
+        process: Which.
+        seq: Number among the records of the process.
+        lane: On which way it came.
+        what: What it was.
+        stale: Whether it belonged to an earlier connection or request.
+    """
+
+    process: str
+    seq: int
+    lane: str
+    what: str
+    stale: bool = False
+
+
+class Stop(msgspec.Struct, frozen=True, tag_field="kind", tag="stop"):
+    """A process has ended; whatever its session owns is the servers' affair now."""
+
+    process: str
+    seq: int
+
+
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One operation of a transaction that was applied.
+
+    Attributes:
+        do: `create`, `delete`, `set` or `check`.
+        path: The znode.
+        version: Of a set the version since; of a check the one required, -1 for any.
+        epoch: Of a create or set of the epoch znode: the number in its data.
+        ephemeral: Whether a create made an ephemeral.
+    """
+
+    do: str
+    path: str
+    version: int = -1
+    epoch: int | None = None
+    ephemeral: bool = False
+
+
+class Transaction(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="transaction"
+):
+    """What servers decided.
+
+    Attributes:
+        zxid: Its place in the order of all.
+        session: Whose request it was.
+        does: `open`, `close`, `write` or `refuse` (a multi of which nothing was applied).
+        changes: The operations of a write, in order.
+        deleted: The ephemerals that went with a session that was closed.
+    """
+
+    zxid: str
+    session: str
+    does: str
+    changes: tuple[Change, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+
+class Fault(msgspec.Struct, frozen=True, tag_field="kind", tag="fault"):
+    """What was done to the servers. Only `wipe`, the loss of all data, has to be known."""
+
+    what: str
+
+
+class End(msgspec.Struct, frozen=True, tag_field="kind", tag="end"):
+    """The last line.
+
+    Attributes:
+        records: How many lines stand between the header and this one.
+    """
+
+    records: int
+
+
+Record: TypeAlias = Start | Input | Outcome | Stop | Transaction | Fault | End
+
+_ENCODER = msgspec.json.Encoder()
+_RECORD = msgspec.json.Decoder(Record)
+_HEADER = msgspec.json.Decoder(Header)
+
+
+def encode(record: Header | Record) -> bytes:
+    """One line, without its end."""
+    return _ENCODER.encode(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording that was read.
+
+    Attributes:
+        header: Its first line.
+        records: The others, in order; the last is an `End` if it is complete.
+        name: The file, for messages.
+        first_line: Number of the header's line in the file, from 1.
+    """
+
+    header: Header
+    records: tuple[Record, ...]
+    name: str = ""
+    first_line: int = field(default=1, compare=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the recorder came to write the last line."""
+        return bool(self.records) and isinstance(self.records[-1], End)
+
+    def line(self, record: int) -> int:
+        """Number of a record's line in the file."""
+        return self.first_line + 1 + record
+
+    def prefix(self, records: int) -> Recording:
+        """The recording up to so many records."""
+        return Recording(self.header, self.records[:records], self.name, self.first_line)
+
+
+def spec_digests(project: Project) -> dict[str, str]:
+    """SHA-256 of each module of the election's specification, by name."""
+    closure = project.closure(project.root / COMPOSITION, shims=False)
+    return {
+        name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in closure.files.items()
+    }
+
+
+def decode(lines: Iterable[bytes], name: str = "the recording") -> Iterator[Recording]:
+    """Read recordings.
+
+    Args:
+        lines: The lines of a file.
+        name: How messages name it.
+
+    Raises:
+        LocalViolation: A line is none of a recording; the message names it.
+    """
+    header: Header | None = None
+    records: list[Record] = []
+    first = 1
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if header is None:
+            header, first, records = _header(line, f"{name}:{number}"), number, []
+            continue
+        try:
+            record = _RECORD.decode(line)
+        except msgspec.DecodeError as error:
+            if not line.endswith(b"\n"):
+                break  # Whoever wrote it was interrupted in this very line.
+            if line.startswith(b'{"keepstep"'):
+                raise LocalViolation(
+                    f"{name}:{number}: a recording begins before the one of line {first} has ended"
+                ) from None
+            raise _unreadable(line, f"{name}:{number}", error) from None
+        records.append(record)
+        if isinstance(record, End):
+            yield Recording(header, tuple(records), name, first)
+            header = None
+    if header is not None:
+        yield Recording(header, tuple(records), name, first)
+
+
+def _header(line: bytes, place: str) -> Header:
+    try:
+        header = _HEADER.decode(line)
+    except msgspec.DecodeError as error:
+        raise _unreadable(line, place, error, "header of a recording") from None
+    if header.keepstep != FORMAT:
+        raise LocalViolation(
+            f"{place}: the recording has format {header.keepstep}; this version of keepstep reads"
+            f" format {FORMAT}"
+        )
+    if header.protocol != PROTOCOL:
+        raise LocalViolation(
+            f"{place}: the recording is of the protocol {header.protocol!r}; only {PROTOCOL!r} is"
+            " known"
+        )
+    return header
+
+
+def _unreadable(line: bytes, place: str, error: Exception, what: str = "record") -> LocalViolation:
+    shown = line[:_QUOTED].decode(errors="replace").rstrip()
+    return LocalViolation(f"{place}: no {what}: {error} (it begins {shown!r})")
+
+
+def read_recordings(path: Path) -> list[Recording]:
+    """The recordings of a file; none if the file is empty.
+
+    Raises:
+        LocalViolation: The file cannot be read, or a line is none of a recording.
+    """
+    try:
+        with path.open("rb") as file:
+            return list(decode(file, str(path)))
+    except OSError as error:
+        raise LocalViolation(f"cannot read {path}: {error.strerror}") from None
+
+
+def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
+    """Write recordings to a file, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        for recording in recordings:
+            for record in (recording.header, *recording.records):
+                file.write(encode(record) + b"\n")
+    partial.replace(path)

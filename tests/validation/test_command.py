@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from keepstep.cli.main import COMMANDS
+from keepstep.cli.validate import command
+from keepstep.conformance.recording import encode, read_recordings, write_recordings
+from keepstep.conformance.validation import Reason, Verdict
+
+from .tampering import TAMPERINGS
+
+pytestmark = [pytest.mark.zookeeper, pytest.mark.tools]
+
+
+@pytest.fixture
+def files(handover, tmp_path):
+    """A good recording, a falsified one, and what is none."""
+    tamper = next(t for t in TAMPERINGS if t.__name__ == "forged_write")
+    lines = [encode(r) for r in (handover.header, *handover.records)]
+    found = {name: tmp_path / f"{name}.jsonl" for name in ("good", "bad", "cut", "corrupt", "old")}
+    write_recordings(found["good"], [handover])
+    write_recordings(found["bad"], [tamper(handover)])
+    found["cut"].write_bytes(b"\n".join(lines)[:-200])
+    found["corrupt"].write_bytes(b"\n".join([*lines[:4], b'{"kind":"inp', *lines[5:]]) + b"\n")
+    header = json.loads(lines[0])
+    header["spec"]["Contender"] = "0" * 64
+    found["old"].write_bytes(b"\n".join([json.dumps(header).encode(), *lines[1:]]) + b"\n")
+    return found
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def test_a_good_file_is_valid(files):
+    result = run(files["good"])
+    assert result.exit_code == 0, result.output
+    assert "good.jsonl: valid: " in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("1 valid: ")
+    assert "candidates a step" in result.stdout
+
+
+def test_a_falsified_file_is_told_with_its_first_bad_record(files, tmp_path):
+    prefix = tmp_path / "prefix.jsonl"
+    result = run(files["good"], files["bad"], "--prefix", prefix)
+    assert result.exit_code == 1
+    assert f"{Reason.UNTOLD}" in result.stdout
+    assert "the specification would have allowed here:" in result.stdout
+    assert f"The shortest prefix that fails is in {prefix}." in result.stdout
+    assert run(prefix).exit_code == 1
+    (read,) = read_recordings(prefix)
+    write_recordings(prefix, [read.prefix(len(read.records) - 1)])
+    assert run(prefix).exit_code == 3
+
+
+def test_json_holds_what_is_shown(files):
+    result = run(files["bad"], "--json")
+    told = json.loads(result.stdout)
+    assert told["exit_code"] == result.exit_code == 1
+    (found,) = told["recordings"]
+    assert (found["verdict"], found["reason"]) == (Verdict.DIVERGES, Reason.UNTOLD)
+    assert found["candidates"]["largest"] >= found["candidates"]["mean"] >= 1
+    bad = found["first_bad"]
+    assert bad["record"]["told"] == "WriteDone"
+    assert bad["place"].startswith(str(files["bad"]))
+    assert {"mode", "inbox", "link"} <= bad["possible_before"][0].keys()
+    assert any(edge["label"] == "C!Lead" and edge["mode"] == "raising" for edge in found["edges"])
+
+
+def test_a_file_that_is_cut_off_in_a_line_is_under_covered(files):
+    result = run(files["cut"])
+    assert result.exit_code == 3
+    assert f"{Reason.TRUNCATED}" in result.stdout
+
+
+def test_an_empty_file_is_under_covered(tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    result = run(empty)
+    assert result.exit_code == 3
+    assert "the recording is empty" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("corrupt", "corrupt.jsonl:5: no record"),
+        ("old", "old.jsonl:1: it was recorded for another version of the specification: Contender"),
+    ],
+)
+def test_bad_input_is_named_and_hides_nothing(files, name, said):
+    before = files[name].read_bytes()
+    result = run(files[name], files["good"])
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "good.jsonl: valid: " in result.stdout
+    assert files[name].read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"keepstep": 2, "protocol": "election"}, "has format 2"),
+        ({"keepstep": 1, "protocol": "lock"}, "of the protocol 'lock'"),
+        ({"kind": "end", "records": 0}, "no header"),
+    ],
+)
+def test_a_header_that_is_not_understood_is_named(tmp_path, line, said):
+    file = tmp_path / "run.jsonl"
+    rest = {"spec": {}, "latch": "/a", "fence": "/b"}
+    file.write_text(json.dumps({**line, **rest}) + "\n")
+    result = run(file)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    result = run(tmp_path / "none.jsonl")
+    assert result.exit_code == 2
+    assert "cannot read" in result.stderr
+
+
+def test_a_value_of_the_wrong_kind_is_named_with_its_line(files):
+    lines = files["good"].read_text().splitlines()
+    number = next(n for n, line in enumerate(lines) if '"told":"TicketsListed"' in line)
+    record = json.loads(lines[number])
+    record["content"] = {"names": ["no ticket"]}
+    lines[number] = json.dumps(record)
+    files["bad"].write_text("\n".join(lines) + "\n")
+    result = run(files["bad"])
+    assert result.exit_code == 2
+    assert f"bad.jsonl:{number + 1}: 'no ticket' is no name of a ticket" in result.stderr
+
+
+def test_several_recordings_may_stand_in_one_file(files, handover, tmp_path):
+    both = tmp_path / "both.jsonl"
+    write_recordings(both, [handover, handover])
+    result = run(both, "--json")
+    assert [found["line"] for found in json.loads(result.stdout)["recordings"]] == [
+        1,
+        len(handover.records) + 2,
+    ]
+
+
+def test_the_command_is_one_of_keepstep():
+    assert COMMANDS["validate"][0] == "keepstep.cli.validate"
+    result = CliRunner().invoke(command, ["--help"])
+    assert result.exit_code == 0
+    assert "--prefix" in result.output
