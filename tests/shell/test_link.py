@@ -57,6 +57,18 @@ def test_a_cut_keeps_the_session(linked):
     assert linked.next(LinkUp) == LinkUp(2, session)
 
 
+def test_no_connection_of_a_session_uses_the_request_numbers_of_an_earlier_one(linked):
+    used = []
+    for connection in (1, 2, 3):
+        linked.next(LinkUp)
+        for call in range(3):
+            assert linked.link.submit(connection, call, lambda zk: zk.exists_async("/"))
+            assert linked.next(Answer).error is None
+            used.append(linked.link.client._connection._xid)
+        linked.link.cut(connection)
+    assert len(set(used)) == len(used)
+
+
 def test_a_cut_of_an_earlier_connection_does_nothing(linked):
     linked.next(LinkUp)
     linked.link.cut(0)

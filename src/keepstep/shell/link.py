@@ -31,6 +31,9 @@ SUPPORTED_KAZOO = "2.11"
 _LOG = logging.getLogger(__name__)
 _OURS = frozenset({"hosts", "timeout", "client_id", "handler", "read_only", "connection_retry"})
 _GRANTED = "_keepstep_granted"
+_NUMBERS = 2**20
+"""Requests that one connection may number before it comes to the numbers of the next."""
+_LARGEST_NUMBER = 2**31 - 1
 
 
 class AsyncResult(Protocol):
@@ -195,6 +198,7 @@ class Link:
                 # A client that was handed in may have lost the connection it had.
                 if not self._up and session is not None:
                     self._up = True
+                    self._number_requests()
                     self._tell(LinkUp(self._connection, session[0]))
                 return
             if self._up:
@@ -206,6 +210,15 @@ class Link:
                 self._tell(LinkDown(self._connection))
             if state == KazooState.LOST:
                 self._tell(LinkEnded(self._connection, str(self.client.client_state)))
+
+    def _number_requests(self) -> None:
+        """Begin with other request numbers (xids) than the session's earlier connections had.
+
+        kazoo begins at 1 again. Where a session moves while a request is under way, the
+        servers of an ensemble take a request of the new connection with the same number for
+        it, and may answer it with the other's result (docs/explanation/the-fake.md).
+        """
+        self.client._connection._xid = self._connection * _NUMBERS % _LARGEST_NUMBER  # noqa: SLF001
 
     def submit(self, connection: int, number: int, call: Call) -> bool:
         """Make a call on this very connection; its result arrives as an `Answer`.
