@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -25,12 +26,19 @@ COMMANDS = {
     "conform": ("keepstep.cli.conform", "Compare the shipped classes with the specification."),
     "mutate": ("keepstep.cli.mutate", "Break classes and deriver on purpose; each must be caught."),
     "suite": ("keepstep.cli.suite", "Run the shells against a real ZooKeeper under faults."),
+    "campaign": ("keepstep.cli.campaign", "Run elections on an ensemble for long, under faults."),
+    "replay": ("keepstep.cli.replay", "Do a saved run again, on the fake and on real servers."),
+    "zookeeper": ("keepstep.cli.zookeeper", "Run ZooKeeper servers to tinker with, and faults."),
+    "validate": ("keepstep.cli.validate", "Compare recorded runs with the specification."),
+    "ledger": ("keepstep.cli.ledger", "Show which edges real servers have shown."),
     "contend": ("keepstep.cli.contend", "Contend for leadership, as one process."),
     "verify": ("keepstep.cli.verify", "Run the whole chain and show one table."),
 }
 """Name of a command, its module (whose `command` it is) and its line in the help."""
 
 INTERRUPTED = 130
+_COULD_NOT_RUN = 2
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class LazyGroup(click.Group):
@@ -81,27 +89,48 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
             signal.signal(getattr(signal, name), _on_termination)
+    sys.exit(_code_of(arguments))
+
+
+def _code_of(arguments: list[str] | None) -> int:
+    """Run a command; what went wrong becomes a sentence and an exit code."""
     try:
-        code = group.main(arguments, prog_name="keepstep", standalone_mode=False)
+        code = _run(arguments)
+        return code if isinstance(code, int) else 0
     except click.exceptions.Exit as ended:
-        code = ended.exit_code
-    except click.Abort:
-        code = _interrupted()
-    except KeyboardInterrupt:
-        code = _interrupted()
+        return ended.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _interrupted()
     except click.ClickException as error:
         error.show()
-        code = 2
     except InternalError:
         raise
     except KeepstepError as error:
         click.echo(f"keepstep: {error}", err=True)
-        code = 2
     except BrokenPipeError:
         # Whoever read our output has gone; a traceback about it would help nobody.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        _discard_output()
+        return 1
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        # Nobody knows now what the command has found, so this is no verdict.
+        _discard_output()
+        click.echo(f"keepstep: the output could not be written: {error}", err=True)
+    return _COULD_NOT_RUN
+
+
+def _run(arguments: list[str] | None) -> object:
+    """Run the command; what it wrote has left this process when it returns."""
+    try:
+        return group.main(arguments, prog_name="keepstep", standalone_mode=False)
+    finally:
+        sys.stdout.flush()
+
+
+def _discard_output() -> None:
+    """Write to nowhere what is still to be written, or the interpreter would try again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupted() -> int:

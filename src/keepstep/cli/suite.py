@@ -42,6 +42,11 @@ LEG_SEED = 1
     help="Write a run that broke a promise to this file.",
 )
 @click.option(
+    "--record",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write a recording of each run to this directory, for `keepstep validate`.",
+)
+@click.option(
     "--replay",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Do the run in this file once more, and nothing else.",
@@ -54,6 +59,7 @@ def command(
     short: bool,  # noqa: FBT001 - click gives flags so
     as_json: bool,  # noqa: FBT001
     save: Path | None,
+    record: Path | None,
     replay: Path | None,
 ) -> None:
     """Elect leaders on a real ZooKeeper server and break whatever can break.
@@ -69,6 +75,7 @@ def command(
         examples=SHORT_EXAMPLES if short and examples is None else examples,
         seed=LEG_SEED if short and seed is None else seed,
         quiet=as_json,
+        record=record,
     )
     if save is not None and result.failure is not None:
         from keepstep.testing.election_suite import SavedRun
@@ -107,13 +114,17 @@ def run_leg(project: Path | None, *, quiet: bool) -> Leg:
     return Leg("suite", verdict[code], detail, time.monotonic() - began, code)
 
 
-def _run(*, examples: int | None, seed: int | None, quiet: bool) -> CampaignResult:
+def _run(
+    *, examples: int | None, seed: int | None, quiet: bool, record: Path | None = None
+) -> CampaignResult:
     import secrets
 
     from keepstep.testing.election_suite import run_campaign
 
     chosen = secrets.randbelow(1 << 32) if seed is None else seed
     shown = sys.stderr.isatty() and not quiet
+    if record is not None:
+        record.mkdir(parents=True, exist_ok=True)
 
     def progress(doing: str, coverage: Coverage) -> None:
         if shown:
@@ -124,6 +135,7 @@ def _run(*, examples: int | None, seed: int | None, quiet: bool) -> CampaignResu
             examples=DEFAULT_EXAMPLES if examples is None else examples,
             seed_number=chosen,
             progress=progress,
+            record=record,
         )
     finally:
         if shown:

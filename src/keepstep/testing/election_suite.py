@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,14 +27,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from keepstep.conformance.validation import load_validator
 from keepstep.errors import KeepstepError, LocalViolation
 from keepstep.roles.contender import Contender
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.shell.inbox import Lane
 from keepstep.testing.coverage import Coverage
 from keepstep.testing.election_ledger import PromiseBroken
+from keepstep.testing.election_recorder import ElectionRecorder
 from keepstep.testing.election_world import MOST_SHELLS, Arena, ElectionWorld, Step
+from keepstep.testing.rule_weights import current
 from keepstep.testing.scenarios import scenarios
+from keepstep.tla.sources import Project, shipped_root
 
 __all__ = [
     "CampaignResult",
@@ -49,14 +54,14 @@ STEPS_OF_AN_EXAMPLE = 12
 _SHORT_ENOUGH = 6
 _TRIES = 3
 
-_WHO = ["leader", "leader", "leader", "next", *range(MOST_SHELLS)]
-_ARGUMENTS: dict[str, Sequence[int | str]] = {
-    "who": _WHO,
+WHO = ["leader", "leader", "leader", "next", *range(MOST_SHELLS)]
+ARGUMENTS: dict[str, Sequence[int | str]] = {
+    "who": WHO,
     "state": [str(state.id) for state in Contender.states],
     "lane": ["any", *(str(lane) for lane in Lane)],
     "position": [0, 0, *range(1, MOST_SHELLS)],
 }
-_RULES: dict[tuple[str, ...], int] = {
+WEIGHTS: dict[tuple[str, ...], int] = {
     ("run",): 10,
     ("reach", "who", "state"): 10,
     ("deliver", "who", "lane"): 12,
@@ -88,9 +93,11 @@ _RULES: dict[tuple[str, ...], int] = {
 @some.composite
 def _some_step(draw: some.DrawFn) -> Step:
     """Any step but `begin`. One rule draws all, because some have to be rarer than others."""
-    weighted = [shape for shape, weight in _RULES.items() for _ in range(weight)]
+    frozen = current(WEIGHTS, ARGUMENTS)
+    weighted = [shape for shape, weight in frozen.rules.items() for _ in range(weight)]
     rule_name, *names = draw(some.sampled_from(weighted))
-    return Step(rule_name, {name: draw(some.sampled_from(_ARGUMENTS[name])) for name in names})
+    chosen = {name: draw(some.sampled_from(frozen.arguments[name])) for name in names}
+    return Step(rule_name, chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +154,16 @@ class ElectionSuite(RuleBasedStateMachine):
     shell_class: ClassVar[type[ContenderShell]]
     failed: ClassVar[list[ElectionWorld]]
     trouble: ClassVar[list[KeepstepError]]
+    record: ClassVar[Path | None] = None
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = ElectionWorld(self.arena, self.coverage, self.shell_class)
+        self.world = ElectionWorld(
+            self.arena,
+            self.coverage,
+            self.shell_class,
+            validating_recorder(self.record, self.coverage.examples),
+        )
 
     def _try(self, work: Callable[[], None]) -> None:
         """Do something, unless the campaign cannot go on because a tool has failed.
@@ -184,6 +197,21 @@ class ElectionSuite(RuleBasedStateMachine):
                 self.failed.append(self.world)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that whoever reads it finds the old text or the new, never a part.
+
+    Raises:
+        LocalViolation: It cannot be written.
+    """
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        draft.write_text(text)
+        draft.replace(file)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise LocalViolation(f"{file} cannot be written: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class SavedRun:
     """A run in a file.
@@ -192,18 +220,22 @@ class SavedRun:
         steps: The run.
         bug: What it finds, in words.
         promise: The promise that the bug breaks.
+        about: Where it comes from: versions, number of servers, seed and the like; may be empty.
     """
 
     steps: tuple[Step, ...]
     bug: str
     promise: str
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, file: Path) -> None:
         """Write it as JSON, one step a line."""
         lines = ",\n".join(f"    {json.dumps(step.to_json())}" for step in self.steps)
-        file.write_text(
+        about = f'  "about": {json.dumps(dict(self.about))},\n' if self.about else ""
+        write_whole(
+            file,
             f'{{\n  "bug": {json.dumps(self.bug)},\n  "promise": {json.dumps(self.promise)},\n'
-            f'  "steps": [\n{lines}\n  ]\n}}\n'
+            f'{about}  "steps": [\n{lines}\n  ]\n}}\n',
         )
 
     @classmethod
@@ -216,7 +248,8 @@ class SavedRun:
         try:
             read = json.loads(file.read_text())
             steps = tuple(Step.from_json(step) for step in read["steps"])
-            return cls(steps, str(read["bug"]), str(read["promise"]))
+            about = dict(read.get("about", {}))
+            return cls(steps, str(read["bug"]), str(read["promise"]), about)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise LocalViolation(f"{file} is no saved run: {error}") from error
 
@@ -233,20 +266,44 @@ def _silence() -> None:
             logger.addHandler(logging.NullHandler())
 
 
+def validating_recorder(record: Path | None = None, number: int = 0) -> ElectionRecorder:
+    """A recorder that compares the run with the shipped specification.
+
+    Args:
+        record: The directory for its recording; None keeps none.
+        number: Number of the run.
+
+    Raises:
+        ToolMissing: SANY, which reads the specification, or Java is missing.
+    """
+    file = None if record is None else record / f"run-{number:05}.jsonl"
+    validator = load_validator(Project(shipped_root()))
+    return ElectionRecorder(file, source="suite", validator=validator)
+
+
 def replay(
     steps: Sequence[Step],
     arena: Arena,
     *,
     shell_class: type[ContenderShell] = ContenderShell,
     coverage: Coverage | None = None,
+    recorder: ElectionRecorder | None = None,
 ) -> ElectionWorld:
     """Do the steps in a new election, and what follows at the end of each example.
+
+    Args:
+        steps: What to do.
+        arena: Where.
+        shell_class: The shell under test.
+        coverage: Where to note what happened.
+        recorder: Records the run; one that only compares it with the specification by default.
 
     Returns:
         The world, closed; `broken` says whether a promise was broken.
     """
     _silence()
-    world = ElectionWorld(arena, coverage or Coverage(), shell_class)
+    recorder = recorder or validating_recorder()
+    world = ElectionWorld(arena, coverage or Coverage(), shell_class, recorder)
     try:
         for step in steps:
             world.perform(step)
@@ -265,6 +322,7 @@ def run_campaign(
     shell_class: type[ContenderShell] = ContenderShell,
     with_scenarios: bool = True,
     progress: Callable[[str, Coverage], None] = lambda _, __: None,
+    record: Path | None = None,
 ) -> CampaignResult:
     """Run the suite.
 
@@ -274,6 +332,7 @@ def run_campaign(
         shell_class: The shell under test.
         with_scenarios: Whether the scenarios come first.
         progress: Called before each scenario and after each example with what is done.
+        record: A directory for the recordings of all runs; None keeps none.
 
     Raises:
         ToolMissing: There is no Java or no ZooKeeper to test with.
@@ -286,12 +345,17 @@ def run_campaign(
         if with_scenarios:
             for name, steps in scenarios().items():
                 progress(name, coverage)
-                world = replay(steps, arena, shell_class=shell_class, coverage=coverage)
+                recorder = validating_recorder(record, coverage.examples)
+                world = replay(
+                    steps, arena, shell_class=shell_class, coverage=coverage, recorder=recorder
+                )
                 if world.broken:
                     failure = _failure(world, coverage.examples, reproducible=True)
                     break
         if failure is None and examples:
-            failure = _explore(arena, coverage, shell_class, examples, seed_number, progress)
+            failure = _explore(
+                arena, coverage, shell_class, examples, seed_number, progress, record
+            )
     return CampaignResult(coverage, failure, seed_number, time.monotonic() - began)
 
 
@@ -308,6 +372,7 @@ def _explore(
     examples: int,
     seed_number: int,
     progress: Callable[[str, Coverage], None],
+    record: Path | None,
 ) -> Failure | None:
     """Let Hypothesis choose; returns the shortest run that broke a promise."""
     failed: list[ElectionWorld] = []
@@ -326,6 +391,7 @@ def _explore(
 
     Explored.arena, Explored.coverage = arena, coverage
     Explored.shell_class, Explored.failed, Explored.trouble = shell_class, failed, trouble
+    Explored.record = record
     seeded: Any = seed(seed_number)(Explored)
     chosen = settings(
         max_examples=examples,

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Self
+from random import Random
+from typing import Any
 
-from keepstep.errors import KeepstepError, LocalViolation
+from keepstep.conformance.recording import PROMPT
+from keepstep.errors import KeepstepError, LocalViolation, ToolFailed
 from keepstep.roles.election_types import CutConnection
 from keepstep.shell.clock import ManualClock
 from keepstep.shell.contender_shell import (
@@ -32,20 +33,21 @@ from keepstep.shell.contender_shell import (
 )
 from keepstep.shell.inbox import Lane
 from keepstep.shell.settings import ElectionSettings
-from keepstep.testing.admin import Sessions, dump, expire, watches_by_path
+from keepstep.testing.admin import Sessions
+from keepstep.testing.arenas import MOST_SHELLS, Arena, Trouble
 from keepstep.testing.coverage import Coverage, Taken
 from keepstep.testing.election_ledger import Claim, ElectionLedger, PromiseBroken
-from keepstep.testing.observer import Observer, TransactionLog
-from keepstep.testing.proxy import FaultProxy, PlannedFault
-from keepstep.testing.servers import ZooKeeperServer
-from keepstep.testing.wire import ConnectionEnded, Delete, Refusal, SessionGone, WireClient
+from keepstep.testing.election_recorder import ElectionRecorder
+from keepstep.testing.faults import NotHealed, NothingToHit
+from keepstep.testing.observer import Transaction
+from keepstep.testing.ways import Planned, Way
+from keepstep.testing.wire import ConnectionEnded, Delete, Refusal, SessionGone
 from keepstep.znodes.epoch import default_fence_path
 from keepstep.znodes.latch import read_ticket
 from keepstep.znodes.operations import Create
 
 __all__ = ["MOST_SHELLS", "Arena", "ElectionWorld", "Step"]
 
-MOST_SHELLS = 4
 SESSION_TIMEOUT = 4.0
 TICK = 0.2
 
@@ -63,6 +65,7 @@ _WAITS = (0.5, 0.5, 2.5) * 2
 Half of one makes a leader write, and a request overdue; more than two replace a dead client.
 """
 _MOST_IDLE = 3
+_ENOUGH_PROOFS = 3
 _LONGEST_REACH = 60
 _NAMESPACE = uuid.UUID("6f6f5a1e-2c50-4f5c-9d61-6b6565707374")
 
@@ -101,42 +104,16 @@ class Step:
         return cls(rule, arguments)
 
 
-class Arena:
-    """What the examples of a campaign share: a server, and a proxy for each seat."""
-
-    def __init__(self) -> None:
-        self._cleanup = ExitStack()
-        self._numbers = itertools.count()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self.server = stack.enter_context(ZooKeeperServer())
-            self.proxies = [
-                stack.enter_context(FaultProxy(self.server.address)) for _ in range(MOST_SHELLS)
-            ]
-            self.observer = stack.enter_context(Observer(self.server.address))
-            self.log = TransactionLog(self.server.data_directory)
-            self._cleanup = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._cleanup.close()
-
-    def next_number(self) -> int:
-        """A number for the paths of one example."""
-        return next(self._numbers)
-
-
 class _Seat:
     """A place for one shell, with its connection to the server.
 
     Attributes:
-        proxy: What its connections pass.
+        proxy: The way of its connections.
         shell: The shell; None while nobody sits here.
         believes: The leadership that the shell reported last; None if it was revoked.
     """
 
-    def __init__(self, number: int, proxy: FaultProxy) -> None:
+    def __init__(self, number: int, proxy: Way) -> None:
         self.number = number
         self.proxy = proxy
         self.shell: ContenderShell | None = None
@@ -147,7 +124,7 @@ class _Seat:
         self.paused = False
         self.held = False
         self.sessions: set[int] = set()
-        self.planned: list[PlannedFault] = []
+        self.planned: list[Planned] = []
 
     def note(self, change: Change) -> None:
         """Take a report of the shell."""
@@ -190,16 +167,6 @@ def _kept_by(seat: _Seat) -> Iterator[None]:
         ) from error
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for something at most so long; returns whether it came true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.001)
-    return True
-
-
 class ElectionWorld:
     """One example: a fresh election on the arena's server.
 
@@ -207,11 +174,13 @@ class ElectionWorld:
         arena: What examples share.
         coverage: Where to note what happened.
         shell_class: The shell under test.
+        recorder: Told all that is seen, so that the run can be validated; None records nothing.
 
     Attributes:
         steps: What was done so far.
         story: The same in words, with what each step led to.
         broken: The promise that was seen broken, or None.
+        most_believers: How many believed to lead at once, at most.
     """
 
     def __init__(
@@ -219,24 +188,32 @@ class ElectionWorld:
         arena: Arena,
         coverage: Coverage,
         shell_class: type[ContenderShell] = ContenderShell,
+        recorder: ElectionRecorder | None = None,
     ) -> None:
         self._arena = arena
         self._coverage = coverage
         self._shell_class = shell_class
+        self._recorder = recorder
+        self._unread: list[Transaction] = []
         root = f"/example-{arena.next_number()}"
         self.latch = f"{root}/latch"
         self.writes = f"{root}/writes"
         self.ledger = ElectionLedger(self.latch, default_fence_path(self.latch), self.writes)
-        self.seats = [_Seat(number, proxy) for number, proxy in enumerate(arena.proxies)]
+        self.seats = [_Seat(number, proxy) for number, proxy in enumerate(arena.ways)]
         self.steps: list[Step] = []
         self.story: list[str] = []
         self.broken: PromiseBroken | None = None
+        self.most_believers = 0
         self._lives = itertools.count(1)
         self._draws = itertools.count()
         self._write_numbers = itertools.count()
         self._deliveries = 0
+        self._trouble: tuple[_Seat, Trouble] | None = None
         self._make_place_for_writes()
-        arena.log.read()
+        arena.transactions()
+        if recorder:
+            fence = default_fence_path(self.latch)
+            recorder.begin(self.latch, fence, arena.servers, log_read=PROMPT)
         coverage.examples += 1
 
     # --- Steps ---
@@ -265,9 +242,17 @@ class ElectionWorld:
         """
         try:
             self._finish()
+            self._validate()
         except PromiseBroken as broken:
             self.broken = broken
             raise
+
+    def _validate(self) -> None:
+        """Compare the run with the specification, if it was recorded for that."""
+        if self._recorder:
+            divergence = self._recorder.divergence()
+            if divergence:
+                raise PromiseBroken("the run is a behaviour of the specification", divergence)
 
     def close(self) -> None:
         """End all shells, whatever has happened; may be called again."""
@@ -275,8 +260,14 @@ class ElectionWorld:
             if seat.shell:
                 seat.shell.abandon()
                 seat.shell = None
+                if self._recorder:
+                    self._recorder.stopped(seat.identity)
             seat.proxy.heal()
+        self._arena.recover()
         self._reap()
+        if self._recorder:
+            self._fetch_log()
+            self._recorder.end()
         self._coverage.accepted += len(self.ledger.accepted)
         self._coverage.elections += len(self.ledger.raised)
 
@@ -313,10 +304,15 @@ class ElectionWorld:
         if seat.shell is None or seat.shell.stopped:
             return None
         with _kept_by(seat):
-            return seat.shell.deliver_one(timeout, lane)
+            patience = self._arena.patience_for(seat.shell, timeout, lane)
+            return seat.shell.deliver_one(patience, lane)
 
     def _observe(self, seat: _Seat, delivered: Delivered) -> None:
         self._deliveries += 1
+        if self._recorder and seat.shell:
+            # Read after each step, the log tells between which two steps a transaction came.
+            self._fetch_log()
+            self._recorder.delivered(seat.identity, delivered, seat.shell.facts)
         if delivered.action:
             taken = Taken(delivered.before, delivered.action, delivered.after)
             self._coverage.transitions[taken] += 1
@@ -340,7 +336,7 @@ class ElectionWorld:
         shell = seat.shell
         if shell is None or shell.state != "waiting" or seat.held or shell.pending():
             return 0.0
-        watches = watches_by_path(self._arena.server.address)
+        watches = self._arena.watches()
         stands = any(seat.present_session() in sessions for sessions in watches.values())
         return 0.0 if stands else _NOTIFICATION_PATIENCE
 
@@ -353,11 +349,9 @@ class ElectionWorld:
         if any(seat.held or (seat.shell and seat.shell.pending()) for seat in ready):
             return False
         leaders = [seat for seat in ready if seat.believes]
-        if len(leaders) != 1 or not self._holds_office(
-            leaders[0], dump(self._arena.server.address)
-        ):
+        if len(leaders) != 1 or not self._holds_office(leaders[0], self._arena.sessions()):
             return False
-        watches = watches_by_path(self._arena.server.address)
+        watches = self._arena.watches()
         watching = {
             session
             for path, sessions in watches.items()
@@ -368,26 +362,27 @@ class ElectionWorld:
 
     def _run(self) -> None:
         """Deliver everything to everybody until all wait."""
-        deadline = time.monotonic() + _SETTLE_PATIENCE
-        last = time.monotonic()
-        while time.monotonic() < deadline:
+        arena = self._arena
+        deadline = arena.now() + _SETTLE_PATIENCE * arena.patience
+        last = arena.now()
+        while arena.now() < deadline:
             moved = False
             for seat in self._running():
                 if self._is_ready(seat) and self._deliver(seat):
                     moved = True
-            now = time.monotonic()
+            now = arena.now()
             if moved:
                 last = now
                 continue
             self._replace_turned_away_clients()
             patience = max([_QUIET, *(self._expects(seat) for seat in self._running())])
-            if now - last > patience:
+            if now - last > patience * arena.patience:
                 return
             if patience == _QUIET:
                 self._read_log()
                 if self._is_settled():
                     return
-            time.sleep(0.002)
+            arena.idle()
         raise PromiseBroken("the shells come to rest", "they were busy for too long")
 
     def _replace_turned_away_clients(self) -> None:
@@ -401,7 +396,7 @@ class ElectionWorld:
 
     def _newest_zxid(self) -> int:
         self._read_log()
-        return self._arena.log.newest
+        return self._arena.newest
 
     # --- Rules ---
 
@@ -423,20 +418,24 @@ class ElectionWorld:
         self.seats[seat.number] = seat
         life = next(self._lives)
         seat.identity = f"contender-{life}"
-        seat.shell = self._shell_class(
+        shell_class = self._arena.shell_class(self._shell_class, seat.number)
+        seat.shell = shell_class(
             ElectionSettings(
                 path=self.latch,
                 identity=seat.identity,
                 session_timeout=SESSION_TIMEOUT,
                 tick=TICK,
             ),
-            hosts=str(seat.proxy.address),
+            hosts=self._arena.hosts(seat.number),
+            client_options=self._arena.client_options(),
             clock=seat.clock,
             report=seat.note,
             observe=lambda delivered: self._observe(seat, delivered),
             node=uuid_of(self.latch, life),
             draw=self._draw,
         )
+        if self._recorder:
+            self._recorder.started(seat.identity, seat.shell.node)
         seat.shell.start()
 
     def _stop(self, who: int | str) -> None:
@@ -461,6 +460,8 @@ class ElectionWorld:
 
     def _vacate(self, seat: _Seat) -> None:
         seat.shell = None
+        if self._recorder:
+            self._recorder.stopped(seat.identity)
         seat.believes = None
         seat.paused = seat.held = False
         seat.proxy.heal()
@@ -526,7 +527,7 @@ class ElectionWorld:
         """Wait until the answer to what the shell asked lies in its inbox."""
         shell = seat.shell
         if shell and self._expects(seat) == _ANSWER_PATIENCE:
-            _until(lambda: shell.pending() > 0, _ANSWER_PATIENCE)
+            self._arena.wait(lambda: shell.pending() > 0, _ANSWER_PATIENCE)
 
     def _pause(self, who: int | str) -> None:
         seat = self._seat(who)
@@ -541,13 +542,13 @@ class ElectionWorld:
 
     def _expire(self, who: int | str) -> None:
         seat = self._seat(who)
-        if seat is None or seat.shell is None:
+        if seat is None or seat.shell is None or not self._can_decide():
             return
         session = seat.present_session()
-        if session in dump(self._arena.server.address).alive:
+        if session in self._arena.sessions().alive:
             self._hit("expire", seat)
             with suppress(LocalViolation):
-                expire(self._arena.server.address, session)
+                self._arena.end_session(session)
             self._await_reconnect(seat)
 
     def _give_up(self, who: int | str) -> None:
@@ -569,9 +570,9 @@ class ElectionWorld:
         shell = seat.shell
         if shell is None or shell.stopped:
             return
-        _until(lambda: shell.pending(Lane.STATE) > 0, _NOTICE_PATIENCE)
+        self._arena.wait(lambda: shell.pending(Lane.STATE) > 0, _NOTICE_PATIENCE)
         if not seat.held:
-            _until(lambda: shell.client.connected, _CONNECT_PATIENCE)
+            self._arena.wait(lambda: shell.client.connected, _CONNECT_PATIENCE)
 
     def _drop(self, who: int | str, *, reply: bool) -> None:
         """Lose the next write of a shell.
@@ -591,7 +592,7 @@ class ElectionWorld:
             self._sit_down(seat)
         if seat.believes and self._is_ready(seat) and not seat.held:
             self._write(seat.number)
-            if _until(lambda: not planned.pending, _NOTICE_PATIENCE):
+            if self._arena.wait(lambda: not planned.pending, _NOTICE_PATIENCE):
                 self._note_planned(seat)
                 self._await_reconnect(seat)
 
@@ -629,24 +630,18 @@ class ElectionWorld:
             seat.held = False
 
     def _down(self) -> None:
-        """Kill the server, and keep clients away until it serves again.
-
-        A server that accepts connections before it serves may leave them unanswered for a whole
-        session timeout, which would make runs slow and different from each other.
-        """
-        for seat in self.seats:
-            seat.proxy.refuse()
-        self._arena.server.kill()
+        """Kill the servers, and read what they still logged."""
+        self._arena.down()
         self._read_log()
 
     def _up(self) -> None:
-        self._arena.server.start()
+        self._arena.up()
         for seat in self.seats:
-            seat.proxy.accept()
             if seat.held:
                 seat.proxy.hold()
 
     def _restart_server(self) -> None:
+        self._heal()
         self._hit("restart server", self._leader())
         self._down()
         self._up()
@@ -654,17 +649,23 @@ class ElectionWorld:
             self._await_reconnect(seat)
 
     def _wipe_server(self) -> None:
+        self._heal()
         self._hit("wipe server", self._leader())
         self._down()
-        self._arena.server.forget_data()
-        self._arena.log.begin_anew()
-        self.ledger.begin_anew()
+        self._arena.forget()
+        self._begin_anew()
         self._up()
         self._make_place_for_writes()
 
+    def _begin_anew(self) -> None:
+        """All data was lost."""
+        self.ledger.begin_anew()
+        if self._recorder:
+            self._recorder.wiped()
+
     def _delete_ticket(self, position: int) -> None:
         """Delete a ticket from outside: the first is the leader's."""
-        tickets = self._tickets()
+        tickets = self._tickets() if self._can_decide() else []
         if not tickets:
             return
         path = tickets[min(position, len(tickets) - 1)]
@@ -672,24 +673,111 @@ class ElectionWorld:
         owner = self.ledger.tickets.get(path)
         mine = leader is not None and leader.present_session() == owner
         self._hit("delete ticket", leader if mine else None)
-        with self._outsider() as client, suppress(Refusal):
+        with self._arena.outsider() as client, suppress(Refusal):
             client.delete(path)
 
     def _delete_parent(self) -> None:
         """Delete all tickets and their parent from outside."""
+        if not self._can_decide():
+            return
         self._hit("delete parent", self._leader())
-        with self._outsider() as client, suppress(Refusal):
+        with self._arena.outsider() as client, suppress(Refusal):
             client.multi([*map(Delete, self._tickets()), Delete(self.latch)])
+
+    def _can_decide(self) -> bool:
+        """Whether what has to be written from outside can be; if not, that is noted."""
+        if not self._arena.can_decide:
+            self._coverage.not_done[self.steps[-1].rule] += 1
+            self.story.append("    not done: no majority of the servers is well")
+        return self._arena.can_decide
+
+    def _move(self, who: int | str) -> None:
+        """Have a client leave its server for another one."""
+        seat = self._seat(who)
+        if seat and not seat.held:
+            self._hit("move", seat)
+            self._arena.move(seat.number)
+            self._await_reconnect(seat)
+
+    def _inject(self, package: str, who: int | str, server: str = "any") -> None:
+        """Begin a fault of a package; one that is under way already is ended first.
+
+        Args:
+            package: Its name.
+            who: Whose client it is aimed at, if it is a fault of a client.
+            server: For a fault of a server which one: the one that `leads`, the one that the
+                client is connected to (`theirs`), or `any`.
+        """
+        seat = self._seat(who)
+        if seat is None:
+            return
+        self._heal()
+        # The same whenever the same steps are done again.
+        random = Random(f"{package} {len(self.steps)}")  # noqa: S311
+        try:
+            trouble = self._arena.prepare(package, seat.number, server, random)
+        except NothingToHit as reason:
+            self._coverage.not_done[package] += 1
+            self.story.append(f"    not done: {reason}")
+            return
+        in_office = self._in_office(seat)
+        try:
+            self._arena.inject(trouble, self._read_log)
+        except (ConnectionEnded, LocalViolation, ToolFailed) as reason:
+            if trouble.forgets:
+                raise
+            # What was there to be hit a moment ago is gone, or does not answer just now. The
+            # package has undone whatever it had begun.
+            self._coverage.not_done[package] += 1
+            self.story.append(f"    not done: {reason}")
+            self._arena.recover()
+            return
+        self._coverage.note_fault(package, on_leader=in_office)
+        self._trouble = seat, trouble
+        self.story.append(f"    {package} of {trouble.victim}")
+        seat.paused |= trouble.stops_client
+        if trouble.forgets:
+            self._begin_anew()
+            self._make_place_for_writes()
+        elif package.startswith("lost-") and seat.believes and self._is_ready(seat):
+            self._write(seat.number)
+        for each in self._running():
+            if each.number in trouble.cuts and not each.held:
+                self._await_reconnect(each)
+
+    def _heal(self) -> None:
+        """End the fault that is under way, once the servers have shown that it happened."""
+        if self._trouble is None:
+            return
+        (seat, trouble), self._trouble = self._trouble, None
+        shown = self._coverage.proved[trouble.name]
+        if shown < _ENOUGH_PROOFS:
+            evidence = trouble.proof(patient=shown == 0)
+            self._coverage.proved[trouble.name] += evidence is not None
+            self.story.append(f"    the servers show it: {evidence or 'no'}")
+        if trouble.stops_client:
+            seat.paused = False
+        if trouble.of_client and seat.held:
+            self._release(seat.number)
+        try:
+            self._arena.heal(trouble)
+        except NotHealed as error:
+            self._coverage.unhealed[trouble.name] += 1
+            self.story.append(f"    {error}")
+            self._arena.recover()
 
     def _hit(self, kind: str, seat: _Seat | None) -> None:
         """Note a fault, and whether it hits a leader in office, as the server says."""
+        self._coverage.note_fault(kind, on_leader=self._in_office(seat))
+
+    def _in_office(self, seat: _Seat | None) -> bool:
+        """Whether somebody leads, and the server says so, too."""
         self._read_log()
-        in_office = (
+        return (
             seat is not None
             and seat.believes is not None
-            and self._holds_office(seat, dump(self._arena.server.address))
+            and self._holds_office(seat, self._arena.sessions())
         )
-        self._coverage.note_fault(kind, on_leader=in_office)
 
     RULES: Mapping[str, Callable[..., None]] = {
         "begin": _begin,
@@ -716,28 +804,36 @@ class ElectionWorld:
         "wipe_server": _wipe_server,
         "delete_ticket": _delete_ticket,
         "delete_parent": _delete_parent,
+        "move": _move,
+        "inject": _inject,
+        "heal": _heal,
         "run": _run,
     }
 
     # --- What the server says ---
 
-    def _outsider(self) -> WireClient:
-        return WireClient(self._arena.server.address)
-
     def _make_place_for_writes(self) -> None:
-        with self._outsider() as client:
+        with self._arena.outsider() as client:
             for path in (self.writes.rpartition("/")[0], self.writes):
                 with suppress(Refusal):
                     client.create(path)
 
     def _tickets(self) -> list[str]:
         """Paths of the tickets, in order of their numbers."""
-        names = self._arena.observer.children(self.latch) or []
+        names = self._arena.children(self.latch) or []
         ranked = sorted((t.number, name) for name in names if (t := read_ticket(name)))
         return [f"{self.latch}/{name}" for _, name in ranked]
 
+    def _fetch_log(self) -> None:
+        found = self._arena.transactions()
+        if self._recorder:
+            self._recorder.transactions(found)
+        self._unread += found
+
     def _read_log(self) -> None:
-        self.ledger.take(self._arena.log.read())
+        self._fetch_log()
+        found, self._unread = self._unread, []
+        self.ledger.take(found)
 
     def _holds_office(self, seat: _Seat, sessions: Sessions) -> bool:
         """Whether who believes to lead has a living session, and its ticket exists."""
@@ -760,6 +856,7 @@ class ElectionWorld:
             if seat.failure:
                 raise PromiseBroken("a shell never fails", f"{seat.identity}: {seat.failure}")
         believers = [seat for seat in self._running() if seat.claim]
+        self.most_believers = max(self.most_believers, len(believers))
         current = self.ledger.current
         fenced = [
             seat.identity
@@ -774,7 +871,7 @@ class ElectionWorld:
                     "who leads has raised the epoch", f"nothing in the log shows {seat.claim}"
                 )
         if len(believers) > 1:
-            sessions = dump(self._arena.server.address)
+            sessions = self._arena.sessions()
             ruling = [seat.identity for seat in believers if self._holds_office(seat, sessions)]
             if len(ruling) > 1:
                 raise PromiseBroken("one believer in office", f"{ruling} believe so")
@@ -784,13 +881,15 @@ class ElectionWorld:
     def _reap(self) -> None:
         """End the sessions that were given up, as the server would after their timeout."""
         present = {seat.present_session() for seat in self._running()}
-        alive = dump(self._arena.server.address).alive
+        alive = self._arena.sessions().alive
         for session in {s for seat in self.seats for s in seat.sessions} - present:
             if session in alive:
                 with suppress(LocalViolation, SessionGone, ConnectionEnded):
-                    expire(self._arena.server.address, session)
+                    self._arena.end_session(session)
 
     def _finish(self) -> None:
+        self._heal()
+        self._arena.recover()
         for seat in self.seats:
             seat.proxy.heal()
             seat.paused = seat.held = False
@@ -833,7 +932,7 @@ class ElectionWorld:
 
     def _unsettled(self) -> tuple[str, str] | None:
         """A promise that is not kept yet, and how it is broken; None if all are kept."""
-        sessions = dump(self._arena.server.address)
+        sessions = self._arena.sessions_at_rest()
         believers = [seat for seat in self._running() if seat.believes]
         one_leads = "in the end one leads"
         if len(believers) != 1:

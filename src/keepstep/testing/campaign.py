@@ -1,0 +1,556 @@
+"""Long runs: an ensemble of real servers, every fault package, and many elections.
+
+A campaign is a row of examples. First come the scenarios, then every fault package against a
+leader in office, then runs that are drawn from the seed. Each example is an election of its own,
+and the promises are checked after each of its steps. The state is kept in a file, so that an
+interrupted campaign goes on where it was; a run that breaks a promise is kept in a file as well,
+which `keepstep replay` takes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+
+from keepstep import __version__
+from keepstep.conformance.ledger import Witness, modules_of, update
+from keepstep.conformance.recording import write_recordings
+from keepstep.conformance.validation import Edge, Validator, load_validator
+from keepstep.errors import KeepstepError, LocalViolation
+from keepstep.shell.contender_shell import ContenderShell
+from keepstep.testing import watchdog
+from keepstep.testing.arenas import EnsembleArena
+from keepstep.testing.coverage import FAULTS, UNREACHABLE, Coverage
+from keepstep.testing.election_recorder import ElectionRecorder
+from keepstep.testing.election_suite import ARGUMENTS, WEIGHTS, SavedRun, replay, write_whole
+from keepstep.testing.election_world import ElectionWorld, Step
+from keepstep.testing.faults import package_of, packages
+from keepstep.testing.scenarios import scenarios
+from keepstep.testing.sometimes import Goals, Sometimes
+from keepstep.tla.sources import Project, shipped_root
+
+__all__ = [
+    "MOST_FAILURES",
+    "MOST_GROWTH",
+    "Campaign",
+    "CampaignState",
+    "Failed",
+    "Plan",
+    "about_run",
+    "all_faults",
+    "drawn_steps",
+    "tour",
+    "unreachable",
+]
+
+MOST_GROWTH = 16 * 1024 * 1024
+"""Bytes by which the process may grow in the second half of a campaign."""
+
+MOST_FAILURES = 5
+"""Broken promises after which a campaign ends."""
+
+_MOST_TROUBLES = 3
+_FORGET_EVERY = 10
+_FEWEST_SAMPLES = 8
+_STEPS = (8, 16)
+_FAULT_WEIGHTS: dict[tuple[str, ...], int] = {
+    ("inject", "package", "who", "server"): 14,
+    ("heal",): 5,
+    ("move", "who"): 4,
+}
+_SERVERS = ("theirs", "theirs", "any", "leads")
+_SLOW = "lose-data-of-majority"
+"""It takes many seconds to recover from, so it is drawn less often than the others."""
+_SLOW_ONE_IN = 4
+
+
+def goals_of(servers: int) -> Goals:
+    """What a campaign has to see now and then, or its promises were never put to the test."""
+    goals = Goals(
+        Sometimes("two believers at once", "only then does the fence decide who leads"),
+        Sometimes("a write refused", "the fence has turned nobody away"),
+        Sometimes("two leaders wrote in one election", "nobody has taken over from anybody"),
+        Sometimes("another incarnation", "nobody has led on after all data was lost"),
+    )
+    if servers > 1:
+        why = "no election has outlived the servers' own leader"
+        goals.add(Sometimes("the servers' leader changed during an election", why))
+    return goals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a campaign is to do.
+
+    Attributes:
+        servers: Size of the ensemble.
+        seconds: How long it runs, all its parts together.
+        seed: Chooses the drawn examples.
+        faults: Names of fault packages.
+        examples: How many examples it does at most; None for as many as there is time for.
+    """
+
+    servers: int = 3
+    seconds: float = 60.0
+    seed: int = 0
+    faults: tuple[str, ...] = ()
+    examples: int | None = None
+
+    def validate(self) -> None:
+        """Check it.
+
+        Raises:
+            LocalViolation: It cannot be done.
+        """
+        if self.servers not in {1, 3, 5}:
+            raise LocalViolation(f"an ensemble has 1, 3 or 5 servers, not {self.servers}")
+        if not self.seconds > 0:
+            raise LocalViolation(f"a campaign needs some seconds, not {self.seconds:g}")
+        for name in self.faults:
+            package_of(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A run that broke a promise.
+
+    Attributes:
+        promise: Which.
+        example: The example's name.
+        story: What was seen, step by step.
+        file: Where the run is saved; empty if it is not.
+        recording: Where its recording is, for `keepstep validate`; empty if it is not.
+    """
+
+    promise: str
+    example: str
+    story: tuple[str, ...]
+    file: str = ""
+    recording: str = ""
+
+
+@dataclass
+class CampaignState:
+    """Where a campaign stands; what its file holds.
+
+    Attributes:
+        plan: What it is to do.
+        shell: The class of the contenders' shell, in words.
+        coverage: What it has seen.
+        goals: What it has to see now and then.
+        edges: How often each step of the specification was taken for certain, as validation says.
+        validated: How many recorded runs came to which verdict.
+        records: How many records they had.
+        following: Number of the next example.
+        seconds: How long it has run.
+        failures: Runs that broke a promise.
+        not_run: Fault packages that cannot be done here, with the reason.
+        troubles: Why servers had to be made anew.
+        memory: Bytes of the process after each example, with the second of its last part.
+        left: Processes that the campaign left.
+        interrupted: Whether its last part was ended before its time.
+    """
+
+    plan: Plan
+    shell: str
+    coverage: Coverage
+    goals: Goals
+    edges: Counter[Edge] = field(default_factory=Counter)
+    validated: Counter[str] = field(default_factory=Counter)
+    records: int = 0
+    following: int = 0
+    seconds: float = 0.0
+    failures: list[Failed] = field(default_factory=list)
+    not_run: dict[str, str] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+    memory: list[tuple[float, int]] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    def save(self, file: Path) -> None:
+        """Write it, whole or not at all."""
+        told = {
+            "keepstep": __version__,
+            "kind": "campaign",
+            "plan": asdict(self.plan),
+            "shell": self.shell,
+            "following": self.following,
+            "seconds": round(self.seconds, 3),
+            "failures": [asdict(failed) for failed in self.failures],
+            "troubles": self.troubles,
+            "records": self.records,
+            "validated": dict(self.validated),
+            "edges": [[edge.label, edge.mode, times] for edge, times in self.edges.items()],
+            "goals": self.goals.to_json(),
+            "coverage": self.coverage.to_json(),
+        }
+        write_whole(file, json.dumps(told, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, file: Path) -> CampaignState:
+        """Read what `save` wrote.
+
+        Raises:
+            LocalViolation: The file is not there, or holds something else.
+        """
+        try:
+            told = json.loads(file.read_text())
+            if told["kind"] != "campaign" or told["keepstep"] != __version__:
+                kind, written = told["kind"], told["keepstep"]
+                raise LocalViolation(
+                    f"{file} holds a {kind} of keepstep {written}; this is {__version__}"
+                )
+            read = told["plan"]
+            plan = Plan(
+                servers=int(read["servers"]),
+                seconds=float(read["seconds"]),
+                seed=int(read["seed"]),
+                faults=tuple(map(str, read["faults"])),
+                examples=None if read["examples"] is None else int(read["examples"]),
+            )
+            plan.validate()
+            state = cls(plan, str(told["shell"]), _coverage_of(plan), goals_of(plan.servers))
+            state.coverage.take_up(told["coverage"])
+            state.goals.take_up(told["goals"])
+            state.following, state.seconds = int(told["following"]), float(told["seconds"])
+            state.failures = [Failed(**{**f, "story": tuple(f["story"])}) for f in told["failures"]]
+            state.troubles = list(map(str, told["troubles"]))
+            state.records = int(told["records"])
+            state.validated = Counter(told["validated"])
+            state.edges = Counter({Edge(label, mode): n for label, mode, n in told["edges"]})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise LocalViolation(f"{file} is no state of a campaign: {error!r}") from error
+        return state
+
+    def extended(self, seconds: float | None) -> CampaignState:
+        """The same with so many seconds for all its parts; None leaves them as they are.
+
+        Raises:
+            LocalViolation: It has run for that long already.
+        """
+        self.plan = replace(self.plan, seconds=seconds or self.plan.seconds)
+        if self.seconds >= self.plan.seconds:
+            raise LocalViolation(
+                f"the campaign has run for {self.seconds:.0f} of {self.plan.seconds:.0f} s; "
+                "give --seconds for more"
+            )
+        return self
+
+    # --- What it comes to ---
+
+    def growth(self) -> tuple[int, int] | None:
+        """Bytes of the process at the start and the end of the second half of its last part.
+
+        Each is the median of a quarter of the samples, because memory comes and goes. None if
+        there are too few of them.
+        """
+        half = self.memory[-1][0] / 2 if self.memory else 0.0
+        later = [size for second, size in self.memory if second >= half]
+        quarter = len(later) // 4
+        if len(later) < _FEWEST_SAMPLES:
+            return None
+        begin, end = later[:quarter], later[-quarter:]
+        return round(statistics.median(begin)), round(statistics.median(end))
+
+    def gaps(self) -> Iterator[str]:
+        """Why it is not conclusive, one line each."""
+        yield from self.coverage.gaps()
+        yield from self.goals.gaps()
+        if self.interrupted:
+            yield "it was interrupted"
+        for trouble in self.troubles:
+            yield f"servers had to be made anew: {trouble}"
+        growth = self.growth()
+        if growth is None:
+            yield "it was too short to say anything of memory"
+        elif growth[1] - growth[0] > MOST_GROWTH:
+            more, most = (growth[1] - growth[0]) / 1e6, MOST_GROWTH / 1e6
+            yield f"memory grew by {more:.1f} MB in the second half; at most {most:.1f} are allowed"
+        for process in self.left:
+            yield f"a process was left: {process}"
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether everything was seen that has to be."""
+        return not list(self.gaps())
+
+
+def _coverage_of(plan: Plan) -> Coverage:
+    moves = ["move"] if plan.faults else []
+    return Coverage(dict.fromkeys([*FAULTS, *moves, *plan.faults]), plan.faults)
+
+
+def tour(faults: Sequence[str]) -> Mapping[str, list[Step]]:
+    """An example for each fault package, aimed at the leader, by name."""
+    return {
+        f"{package} on the leader": [
+            Step("begin", {"count": 3}),
+            Step("inject", {"package": package, "who": "leader", "server": "theirs"}),
+            Step("run"),
+            Step("write", {"who": "leader"}),
+            Step("heal"),
+            Step("run"),
+        ]
+        for package in faults
+    }
+
+
+def drawn_steps(seed: int, number: int, faults: Sequence[str]) -> list[Step]:
+    """The steps of a drawn example; the same for the same arguments.
+
+    Each begins with a fault package that is due by its number, so that all have their turn.
+    """
+    random = Random(f"{seed} {number}")  # noqa: S311 - it has to be repeatable
+    shapes = WEIGHTS | (_FAULT_WEIGHTS if faults else {})
+    arguments = ARGUMENTS | {"package": faults, "server": _SERVERS}
+    steps = [Step("begin", {"count": random.choice([2, 3, 4])})]
+    for place in range(random.randint(*_STEPS)):
+        (rule, *names) = random.choices(list(shapes), list(shapes.values()))[0]
+        chosen = {name: random.choice(arguments[name]) for name in names}
+        if chosen.get("package") == _SLOW and random.randrange(_SLOW_ONE_IN):
+            chosen["package"] = random.choice(faults)
+        if place == 2 and faults:
+            rule = "inject"
+            chosen = {
+                "package": faults[number % len(faults)],
+                "who": random.choice(ARGUMENTS["who"]),
+                "server": random.choice(_SERVERS),
+            }
+        steps.append(Step(rule, chosen))
+    return steps
+
+
+def _children() -> dict[int, str]:
+    """Processes that this one has started and that live, but for the servers' watchdog."""
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        try:
+            line = " ".join(process.cmdline())
+            if process.status() != psutil.STATUS_ZOMBIE and watchdog.__file__ not in line:
+                found[process.pid] = f"{process.pid} {line[:120]}"
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _interrupts(error: BaseException | None) -> bool:
+    """Whether an error came up while we were cleaning up after an interrupt."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
+class Campaign:
+    """A campaign, from its start or from where it stood.
+
+    Args:
+        state: Where it stands.
+        shell_class: The shell under test.
+        out: Where runs that break a promise are saved; None saves none.
+        state_file: Where the state is kept; None keeps none.
+        ledger: The ledger to which is added what real servers have shown; None adds nothing.
+        progress: Called before each example with its name and the state.
+    """
+
+    def __init__(
+        self,
+        state: CampaignState,
+        *,
+        shell_class: type[ContenderShell] = ContenderShell,
+        out: Path | None = None,
+        state_file: Path | None = None,
+        ledger: Path | None = None,
+        progress: Callable[[str, CampaignState], None] = lambda _, __: None,
+    ) -> None:
+        self.state = state
+        self._shell_class = shell_class
+        self._out = out
+        self._state_file = state_file
+        self._ledger = ledger
+        self._project = Project(shipped_root())
+        self._witness = Witness("campaign", servers=state.plan.servers, seed=state.plan.seed)
+        self._progress = progress
+        self._earlier = state.seconds
+        self._began = 0.0
+        self._validator: Validator | None = None
+
+    @classmethod
+    def begin(cls, plan: Plan, **options: Any) -> Campaign:
+        """A campaign from its start; for the options see the class.
+
+        Raises:
+            LocalViolation: The plan cannot be done.
+        """
+        plan.validate()
+        shell_class = options.get("shell_class", ContenderShell)
+        name = f"{shell_class.__module__}:{shell_class.__qualname__}"
+        state = CampaignState(plan, name, _coverage_of(plan), goals_of(plan.servers))
+        return cls(state, **options)
+
+    def run(self) -> CampaignState:
+        """Run until the time is over, a few promises are broken, or it is interrupted.
+
+        An interrupt ends it in good order: the state then says so.
+
+        Raises:
+            ToolMissing: There is no Java or no ZooKeeper to test with.
+            ToolFailed: Servers failed again and again.
+        """
+        state, self._began = self.state, time.monotonic()
+        before = set(_children())
+        state.interrupted = False
+        state.memory.clear()
+        self._keep()
+        try:
+            while self._has_time():
+                self._run_on_servers()
+        except KeyboardInterrupt:
+            state.interrupted = True
+        finally:
+            self._note_time()
+            state.left = [line for pid, line in _children().items() if pid not in before]
+            self._keep()
+            if self._ledger is not None:
+                with update(self._ledger, modules_of(self._project)) as ledger:
+                    ledger.add(self._witness)
+        return state
+
+    def _note_time(self) -> float:
+        passed = time.monotonic() - self._began
+        self.state.seconds = self._earlier + passed
+        return passed
+
+    def _has_time(self) -> bool:
+        self._note_time()
+        state, most = self.state, self.state.plan.examples
+        enough = len(state.failures) >= MOST_FAILURES
+        done = most is not None and state.following >= most
+        return not enough and not done and state.seconds < state.plan.seconds
+
+    def _keep(self) -> None:
+        if self._state_file is not None:
+            self.state.save(self._state_file)
+
+    def _run_on_servers(self) -> None:
+        """Do examples on one ensemble until the time is over, or the servers fail."""
+        state = self.state
+        try:
+            with EnsembleArena(state.plan.servers) as arena:
+                reasons = {p: arena.available(p).reason for p in state.plan.faults}
+                state.not_run = {package: why for package, why in reasons.items() if why}
+                for package in state.not_run:
+                    state.coverage.leave_out(package)
+                for name, steps in self._examples():
+                    if not self._has_time():
+                        return
+                    self._progress(name, state)
+                    self._do(arena, name, steps)
+        except KeepstepError as error:
+            if _interrupts(error):
+                raise KeyboardInterrupt from error
+            if len(state.troubles) + 1 >= _MOST_TROUBLES or not state.coverage.steps:
+                raise
+            # Servers that do not recover must not end a long campaign; but it is told.
+            state.troubles.append(f"{type(error).__name__}: {error}")
+            state.following += 1
+
+    def _examples(self) -> Iterator[tuple[str, list[Step]]]:
+        """The examples from the next one on."""
+        plan = self.state.plan
+        faults = [package for package in plan.faults if package not in self.state.not_run]
+        thought_out = [*scenarios().items(), *tour(faults).items()]
+        for number in count(self.state.following):
+            if number < len(thought_out):
+                yield thought_out[number]
+            else:
+                yield f"drawn {number}", drawn_steps(plan.seed, number, faults)
+
+    def _do(self, arena: EnsembleArena, name: str, steps: Sequence[Step]) -> None:
+        state = self.state
+        if self._validator is None:
+            self._validator = load_validator(self._project)
+        recorder = ElectionRecorder(
+            source=f"campaign, {name}", seed=state.plan.seed, validator=self._validator
+        )
+        faults = Counter(state.coverage.faults)
+        world = replay(
+            steps,
+            arena,
+            shell_class=self._shell_class,
+            coverage=state.coverage,
+            recorder=recorder,
+        )
+        found = self._validator.validate(recorder.recording)
+        state.edges.update(found.edges)
+        state.validated[str(found.verdict)] += 1
+        state.records += found.statistics.records
+        self._witness.note(found.edges, (state.coverage.faults - faults).keys())
+        if not state.following % _FORGET_EVERY:
+            # It would remember more and more, up to a bound that a long campaign just reaches.
+            self._validator.forget()
+        self._note_goals(world, found.edges)
+        if world.broken:
+            self._note_failure(name, world, recorder)
+        state.following += 1
+        state.memory.append((self._note_time(), psutil.Process().memory_info().rss))
+        self._keep()
+
+    def _note_goals(self, world: ElectionWorld, edges: Mapping[Edge, int]) -> None:
+        """Note what this example has seen of what has to be seen now and then."""
+        seen, ledger = self.state.goals.sometimes, world.ledger
+        writers = {(write.claim.incarnation, write.claim.epoch) for write in ledger.accepted}
+        refused = any("StepDown" in edge.label and edge.mode == "writing" for edge in edges)
+        seen(world.most_believers > 1, "two believers at once")
+        seen(refused, "a write refused")
+        seen(len(writers) > 1, "two leaders wrote in one election")
+        seen(len({r.incarnation for r in ledger.raised}) > 1, "another incarnation")
+        if self.state.plan.servers > 1:
+            terms = {(raised.incarnation, raised.zxid >> 32) for raised in ledger.raised}
+            changed = len(terms) > len({incarnation for incarnation, _ in terms})
+            seen(changed, "the servers' leader changed during an election")
+
+    def _note_failure(self, name: str, world: ElectionWorld, recorder: ElectionRecorder) -> None:
+        state, promise = self.state, world.broken.promise if world.broken else ""
+        file = recording = ""
+        if self._out is not None:
+            words = re.sub(r"\W+", "-", promise)
+            path = self._out / f"failure-{state.plan.seed}-{state.following}-{words}.json"
+            about = about_run(state.plan, self.state.shell) | {"example": name}
+            SavedRun(tuple(world.steps), "", promise, about | {"story": world.story}).save(path)
+            write_recordings(path.with_suffix(".jsonl"), [recorder.recording])
+            file, recording = str(path), str(path.with_suffix(".jsonl"))
+        state.failures.append(Failed(promise, name, tuple(world.story), file, recording))
+
+
+def about_run(plan: Plan, shell: str) -> dict[str, Any]:
+    """What a saved run says of where it comes from."""
+    return {
+        "keepstep": __version__,
+        "kazoo": version("kazoo"),
+        "servers": plan.servers,
+        "seed": plan.seed,
+        "faults": list(plan.faults),
+        "shell": shell,
+    }
+
+
+def all_faults() -> tuple[str, ...]:
+    """Names of all fault packages."""
+    return tuple(packages())
+
+
+def unreachable() -> Mapping[str, str]:
+    """Transitions that no run can take, with the reason."""
+    return {str(taken): reason for taken, reason in UNREACHABLE.items()}
