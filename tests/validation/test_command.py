@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from keepstep.cli.ledger import command as ledger
 from keepstep.cli.main import COMMANDS
 from keepstep.cli.validate import command
 from keepstep.conformance.recording import encode, read_recordings, write_recordings
@@ -150,3 +151,17 @@ def test_the_command_is_one_of_keepstep():
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0
     assert "--prefix" in result.output
+
+
+def test_a_ledger_takes_valid_recordings_and_no_others(files, tmp_path):
+    place = tmp_path / "ledger.json"
+    added = CliRunner().invoke(
+        ledger, ["--file", str(place), "--add", str(files["good"]), "--json"]
+    )
+    assert added.exit_code == 3, added.output
+    before = place.read_bytes()
+    edges = {(row["label"], row["mode"]) for row in json.loads(added.stdout)["edges"] if row["runs"]}
+    assert ("Resign", "leading") in {(label.removeprefix("C!"), mode) for label, mode in edges}
+    refused = CliRunner().invoke(ledger, ["--file", str(place), "--add", str(files["bad"])])
+    assert refused.exit_code == 1, refused.output
+    assert place.read_bytes() == before
