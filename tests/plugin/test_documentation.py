@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.testing.suites import FakeGround, RoleConformance, RoleSuite, SuiteStep, replay_suite
+from keepstep.testing.suites import FakeGround, RoleConformance, RoleSuite, Step, replay_suite
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = ROOT / "docs/how-to/use-the-pytest-plugin.md"
@@ -44,8 +44,8 @@ def test_the_rest_is_quoted_from_the_example(example):
 def test_the_story_of_the_readme_is_what_is_told(example, monkeypatch):
     bug = importlib.import_module("seeded_bugs").BUGS["adopts-by-name"]
     steps = [
-        SuiteStep("begin", {"count": 1, "first": "ReturnDue"}),
-        SuiteStep("restart", {"who": "favourite"}),
+        Step("begin", {"count": 1, "first": "ReturnDue"}),
+        Step("restart", {"who": "favourite"}),
     ]
     told = replay_suite(bug.suite, FakeGround(), steps).story
     told = re.sub(r"/\w+-[0-9a-f]+-\d+/", ".../", told)

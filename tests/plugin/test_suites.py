@@ -17,8 +17,8 @@ from keepstep.testing.suites import (
     FakeGround,
     RealGround,
     RoleStateMachine,
+    Step,
     SuiteFailed,
-    SuiteStep,
     replay_suite,
     run_suite,
 )
@@ -37,8 +37,8 @@ def bugs(example):
     return importlib.import_module("seeded_bugs").BUGS
 
 
-def step(rule: str, **arguments: int | str) -> SuiteStep:
-    return SuiteStep(rule, arguments)
+def step(rule: str, **arguments: int | str) -> Step:
+    return Step(rule, arguments)
 
 
 @pytest.mark.parametrize("servers", [1, 3])
@@ -207,7 +207,7 @@ def test_a_step_that_does_not_exist_is_refused(lease):
 
 def test_steps_go_to_a_file_and_back():
     once = step("deliver", who="favourite", lane="answer")
-    assert SuiteStep.from_json(once.to_json()) == once
+    assert Step.from_json(once.to_json()) == once
 
 
 @pytest.mark.full

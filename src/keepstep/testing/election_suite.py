@@ -248,6 +248,9 @@ class SavedRun:
         try:
             read = json.loads(file.read_text())
             steps = tuple(Step.from_json(step) for step in read["steps"])
+            unknown = {step.rule for step in steps} - set(ElectionWorld.RULES)
+            if unknown:
+                raise LocalViolation(f"{file}: there is no rule {min(unknown)!r}")
             about = dict(read.get("about", {}))
             return cls(steps, str(read["bug"]), str(read["promise"]), about)
         except (OSError, ValueError, TypeError, KeyError) as error:

@@ -13,7 +13,6 @@ import itertools
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -40,6 +39,7 @@ from keepstep.testing.election_ledger import Claim, ElectionLedger, PromiseBroke
 from keepstep.testing.election_recorder import ElectionRecorder
 from keepstep.testing.faults import NotHealed, NothingToHit
 from keepstep.testing.observer import Transaction
+from keepstep.testing.step import Step
 from keepstep.testing.ways import Planned, Way
 from keepstep.testing.wire import ConnectionEnded, Delete, Refusal, SessionGone
 from keepstep.znodes.epoch import default_fence_path
@@ -68,40 +68,6 @@ _MOST_IDLE = 3
 _ENOUGH_PROOFS = 3
 _LONGEST_REACH = 60
 _NAMESPACE = uuid.UUID("6f6f5a1e-2c50-4f5c-9d61-6b6565707374")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that the driver does.
-
-    Attributes:
-        rule: Its name, one of `ElectionWorld.RULES`.
-        arguments: By name; numbers and words only.
-    """
-
-    rule: str
-    arguments: Mapping[str, int | str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        inside = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
-        return f"{self.rule}({inside})"
-
-    def to_json(self) -> dict[str, int | str]:
-        """As it stands in a file of saved steps."""
-        return {"rule": self.rule, **self.arguments}
-
-    @classmethod
-    def from_json(cls, read: Mapping[str, int | str]) -> Step:
-        """The inverse of `to_json`.
-
-        Raises:
-            LocalViolation: There is no such rule.
-        """
-        arguments = dict(read)
-        rule = str(arguments.pop("rule", ""))
-        if rule not in ElectionWorld.RULES:
-            raise LocalViolation(f"there is no rule {rule!r}")
-        return cls(rule, arguments)
 
 
 class _Seat:

@@ -1,5 +1,6 @@
 """Suites that a user's own machines are put through."""
 
+from keepstep.testing.step import Step
 from keepstep.testing.suites.bound_faults import BoundFaults
 from keepstep.testing.suites.conformance import ConformanceFailed, RoleConformance
 from keepstep.testing.suites.driven_shell import Client, Delivered, DrivenShell
@@ -19,7 +20,7 @@ from keepstep.testing.suites.role_suite import (
     replay_suite,
     run_suite,
 )
-from keepstep.testing.suites.story import FaultSeen, Story, SuiteStep
+from keepstep.testing.suites.story import FaultSeen, Story
 
 __all__ = [
     "BoundFaults",
@@ -37,11 +38,11 @@ __all__ = [
     "RoleStateMachine",
     "RoleSuite",
     "Seat",
+    "Step",
     "Story",
     "SuiteFailed",
     "SuiteFailure",
     "SuiteResult",
-    "SuiteStep",
     "act",
     "in_the_end",
     "promise",

@@ -38,9 +38,10 @@ from keepstep.errors import InternalError, LocalViolation
 from keepstep.shell.mapping import CallRefused, RoleMapping
 from keepstep.testing.admin import Sessions
 from keepstep.testing.observer import Change, Transaction
+from keepstep.testing.step import Step
 from keepstep.testing.suites.driven_shell import LANES, Client, Delivered, DrivenShell
 from keepstep.testing.suites.ground import Ground
-from keepstep.testing.suites.story import Story, SuiteStep
+from keepstep.testing.suites.story import Story
 from keepstep.testing.wire import ConnectionEnded, Opcode, Refusal, SessionGone
 
 __all__ = [
@@ -309,7 +310,7 @@ class RoleSuite:
             "timer": [each.__name__ for each in cls.timers],
         }
 
-    def perform(self, step: SuiteStep) -> None:
+    def perform(self, step: Step) -> None:
         """Do a step, then check every promise.
 
         Raises:
@@ -320,7 +321,7 @@ class RoleSuite:
         self._act(step)
         self.check()
 
-    def _act(self, step: SuiteStep) -> None:
+    def _act(self, step: Step) -> None:
         if step.rule in self._acts:
             self._acts[step.rule](self)
             return
@@ -563,7 +564,7 @@ class RoleSuite:
         Raises:
             Broken: Something does not.
         """
-        self.story.begin(SuiteStep("all faults end"))
+        self.story.begin(Step("all faults end"))
         self.ground.heal()
         for seat in self.seats:
             seat.paused = False
@@ -640,7 +641,7 @@ class SuiteFailure:
 
     promise: str
     seen: str
-    steps: tuple[SuiteStep, ...]
+    steps: tuple[Step, ...]
     story: str
     found_after: int
 
@@ -702,7 +703,7 @@ class _Tally:
     not_run: dict[str, str] = field(default_factory=dict)
 
     def close(
-        self, world: RoleSuite, broken: Broken | None, steps: Sequence[SuiteStep]
+        self, world: RoleSuite, broken: Broken | None, steps: Sequence[Step]
     ) -> SuiteFailure | None:
         """A run is over; returns what it has found."""
         self.examples += 1
@@ -726,7 +727,7 @@ def _new_world(suite: type[RoleSuite], ground: Ground) -> RoleSuite:
 
 
 def replay_suite(
-    suite: type[RoleSuite], ground: Ground, steps: Sequence[SuiteStep]
+    suite: type[RoleSuite], ground: Ground, steps: Sequence[Step]
 ) -> SuiteFailure | None:
     """Do these steps in a new run, and what follows at the end of each."""
     return _run_once(suite, ground, steps, _Tally())
@@ -780,30 +781,30 @@ def run_suite(
     )
 
 
-def _choose(suite: type[RoleSuite], chance: Random, most: int) -> list[SuiteStep]:
+def _choose(suite: type[RoleSuite], chance: Random, most: int) -> list[Step]:
     """The steps of one run."""
     weighted = [shape for shape, weight in suite.choices() for _ in range(weight)]
     ranges = suite.arguments()
     first = chance.choice(ranges["command"] or [""])
-    begin = SuiteStep("begin", {"count": chance.randint(0, suite.most), "first": first})
+    begin = Step("begin", {"count": chance.randint(0, suite.most), "first": first})
     count = chance.randint(1, most)
     return [begin, *(some_step(weighted, ranges, chance) for _ in range(count))]
 
 
 def some_step(
     weighted: Sequence[tuple[str, ...]], ranges: Mapping[str, Sequence[int | str]], chance: Random
-) -> SuiteStep:
+) -> Step:
     """A step, each with its weight."""
     name, *arguments = chance.choice(weighted)
-    return SuiteStep(name, {each: chance.choice(ranges[each]) for each in arguments})
+    return Step(name, {each: chance.choice(ranges[each]) for each in arguments})
 
 
 def _run_once(
-    suite: type[RoleSuite], ground: Ground, steps: Sequence[SuiteStep], tally: _Tally
+    suite: type[RoleSuite], ground: Ground, steps: Sequence[Step], tally: _Tally
 ) -> SuiteFailure | None:
     """Do these steps in a new run, and what follows at the end of each."""
     world = _new_world(suite, ground)
-    done: list[SuiteStep] = []
+    done: list[Step] = []
     broken = None
     try:
         for step in steps:
@@ -836,7 +837,7 @@ def _shorten(suite: type[RoleSuite], ground: Ground, failure: SuiteFailure) -> S
 
 
 def _fails_again(
-    suite: type[RoleSuite], ground: Ground, steps: Sequence[SuiteStep], promise_name: str
+    suite: type[RoleSuite], ground: Ground, steps: Sequence[Step], promise_name: str
 ) -> SuiteFailure | None:
     """One of a few runs of these steps that breaks this promise."""
     for _ in range(_TRIES):
@@ -866,7 +867,7 @@ class RoleStateMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = _new_world(self.suite, self.ground)
-        self.steps: list[SuiteStep] = []
+        self.steps: list[Step] = []
         self.broken: Broken | None = None
 
     def _attempt(self, work: Callable[[], None]) -> None:

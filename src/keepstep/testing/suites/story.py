@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from keepstep.testing.step import Step
 from keepstep.testing.suites.driven_shell import Delivered
 
-__all__ = ["FaultSeen", "Story", "StoryStep", "SuiteStep"]
-
-
-@dataclass(frozen=True)
-class SuiteStep:
-    """One thing that the driver does.
-
-    Attributes:
-        rule: Its name.
-        arguments: By name; numbers and words only.
-    """
-
-    rule: str
-    arguments: Mapping[str, int | str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        inside = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
-        return f"{self.rule}({inside})"
-
-    def to_json(self) -> dict[str, int | str]:
-        """As it stands in a file of saved steps."""
-        return {"rule": self.rule, **self.arguments}
-
-    @classmethod
-    def from_json(cls, read: Mapping[str, int | str]) -> SuiteStep:
-        """The inverse of `to_json`."""
-        arguments = dict(read)
-        return cls(str(arguments.pop("rule")), arguments)
+__all__ = ["FaultSeen", "Story", "StoryStep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +32,7 @@ class FaultSeen:
 class StoryStep:
     """A step and what came of it."""
 
-    step: SuiteStep
+    step: Step
     lines: list[str] = field(default_factory=list)
 
 
@@ -74,7 +48,7 @@ class Story:
         self.steps: list[StoryStep] = []
         self.faults: list[FaultSeen] = []
 
-    def begin(self, step: SuiteStep) -> None:
+    def begin(self, step: Step) -> None:
         """A step begins."""
         self.steps.append(StoryStep(step))
 
