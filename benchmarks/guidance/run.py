@@ -39,7 +39,7 @@ FAULTS = frozenset(
         *("Abandon", "Disconnect", "Expire", "Haunt", "FallBehind", "Intrude", "Touch"),
         *("RemoveParent", "Wipe"),
     )
-) | {"Resign"}
+) | {"Resign", "Ring"}
 
 
 class RareFaults:

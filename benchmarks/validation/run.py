@@ -50,7 +50,7 @@ def main() -> int:
     exact = Validator(spec, digests, exact=True)
     exact.candidates_for(recordings[0])
     slow, every, same = measure(exact, recordings)
-    assert same == verdicts, "the guess has changed a verdict"
+    assert same == verdicts, "foresight has changed a verdict"
 
     what = f"{len(recordings)} recordings, {total.steps} steps, {total.events} events"
     print(f"{what}: {dict(verdicts)}")
@@ -58,7 +58,7 @@ def main() -> int:
     print(f"  by fifths         {', '.join(f'{rate:.0f}' for rate in parts)}")
     print(f"again               {again:>8.0f} steps/s (bar {BAR})")
     print(f"every candidate     {slow:>8.0f} steps/s")
-    for name, found in {"every candidate": every, "with the guess": total}.items():
+    for name, found in {"every candidate": every, "with foresight": total}.items():
         print(f"candidates a step   {found.mean:.1f} on average, {found.largest} at most ({name})")
     print(f"longest window      {max(total.windows)} events")
     return 0 if again >= BAR else 1

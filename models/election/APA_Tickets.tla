@@ -148,12 +148,14 @@ Lemma3_ConnectionsAreKnown ==
     \A n \in NODES :
         /\ session[n] = IF mode[n] = "offline" THEN {} ELSE {sessions[n]}
         /\ link[n] = "down" =>
-            VariantTag(inbox[n]) = IF mode[n] = "offline" THEN "NoInput" ELSE "Suspended"
+            IF mode[n] = "offline"
+            THEN S!IsIdle(n) \/ C!Told(n, "DeadlineReached")
+            ELSE C!Told(n, "Suspended")
         /\ link[n] /= "down" =>
             ~C!Told(n, "Suspended") /\ (mode[n] = "offline") = C!Told(n, "Connected")
         /\ C!Told(n, "Connected") =>
             C!AsConnected(inbox[n]).session = sessions[n] /\ request[n] = C!NoRequest
-        /\ C!Told(n, "DeadlineReached") => link[n] = "warned"
+        /\ C!Told(n, "DeadlineReached") => link[n] = "warned" \/ ~Believes(n)
         /\ link[n] = "warned" => VariantTag(inbox[n]) \in {"NoInput", "DeadlineReached"}
 
 \* An answer is to what was asked last, and nothing is asked any more.
@@ -179,7 +181,7 @@ Lemma6_WatchersWait ==
     \A n \in NODES : watched[n] /= {} =>
         /\ link[n] = "up"
         /\ mode[n] = "waiting"
-        /\ S!IsIdle(n)
+        /\ S!IsIdle(n) \/ C!Told(n, "DeadlineReached")
         /\ request[n] = C!NoRequest
 
 \* Contenders rely on one ticket of their own, in some modes.

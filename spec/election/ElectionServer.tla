@@ -330,6 +330,17 @@ Elapse(n) ==
     /\ UNCHANGED <<tree, sessionVars, late, behind, watched, countVars,
                    ghostWrite, request, world>>
 
+\* A deadline is reached though nothing is amiss: a client that leads no more does not
+\* stop it. Whether it ever led is not looked at. It counts as a fault, so that there
+\* are finitely many.
+Ring(n) ==
+    /\ Allows("deadline")
+    /\ Spend
+    /\ IsIdle(n)
+    /\ inbox' = [inbox EXCEPT ![n] = DeadlineReached]
+    /\ UNCHANGED <<tree, sessionVars, connectionVars, wipes, ghostWrite, request,
+                   world>>
+
 \* --- Sessions ---
 
 \* A session of a node ends only after the node was told that contact is lost, or

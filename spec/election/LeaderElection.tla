@@ -70,6 +70,20 @@ vars == <<contenderVars, portVars, serverVars>>
 C == INSTANCE Contender WITH world <- serverVars
 S == INSTANCE ElectionServer WITH world <- contenderVars
 
+\* --- What is the case ---
+
+\* The node believes that it leads.
+\* @type: NODE => Bool;
+Believes(n) == mode[n] \in {"leading", "writing"}
+
+\* The tickets that a node relies on and that exist, as they are.
+\* @type: NODE => Set($ticket);
+ReliedOn(n) == { t \in tree.latch.znodes : t.name \in ticket[n] }
+
+\* The tickets of a node that its present session owns.
+\* @type: NODE => Set($ticket);
+OwnTickets(n) == { t \in tree.latch.znodes : t.owner = S!Present(n) }
+
 \* --- Behaviours ---
 
 Init == C!Init /\ S!Init
@@ -137,11 +151,15 @@ Connect(n) ==
     \/ S!CutOff(n)
     \/ S!Notice(n)
 
+\* The deadline of a leadership that is over is reached all the same.
+Ring(n) == ~Believes(n) /\ S!Ring(n)
+
 \* What goes wrong.
 Fail(n) ==
     \/ S!Abandon(n)
     \/ S!Disconnect(n)
     \/ S!Elapse(n)
+    \/ Ring(n)
     \/ S!Expire(n)
     \/ S!Haunt(n)
     \/ S!FallBehind(n)
@@ -182,26 +200,15 @@ Fairness ==
 
 LiveSpec == Spec /\ Fairness
 
-\* --- What is the case ---
-
-\* The node believes that it leads.
-\* @type: NODE => Bool;
-Believes(n) == mode[n] \in {"leading", "writing"}
-
-\* The tickets that a node relies on and that exist, as they are.
-\* @type: NODE => Set($ticket);
-ReliedOn(n) == { t \in tree.latch.znodes : t.name \in ticket[n] }
-
-\* The tickets of a node that its present session owns.
-\* @type: NODE => Set($ticket);
-OwnTickets(n) == { t \in tree.latch.znodes : t.owner = S!Present(n) }
-
 \* --- Safety ---
 
-\* A contender asks for one thing at a time, and is not told before it asked.
+\* A contender asks for one thing at a time, and is not told before it asked. Only
+\* deadlines are reached at any time.
 OneRequestInv ==
     \A n \in NODES :
-        ~S!IsIdle(n) /\ link[n] = "up" => request[n] = C!NoRequest
+        /\ ~S!IsIdle(n) /\ ~C!Told(n, "DeadlineReached")
+        /\ link[n] = "up"
+        => request[n] = C!NoRequest
 
 \* At most one node holds the current fence.
 OneFenceInv ==
@@ -348,6 +355,11 @@ QueuedExample ==
 
 \* A leader has stopped because of its deadline alone.
 LapsedExample == ~(\E n \in NODES : mode[n] = "severing")
+
+\* A deadline has outlived its leadership, and is reached though contact is fine.
+RungExample ==
+    ~(\E n \in NODES : C!Told(n, "DeadlineReached") /\ link[n] = "up"
+        /\ \E e \in tree.epochs.znodes : e.leader = {n})
 
 \* A leader was elected in an ensemble that had lost its data.
 WipedExample ==

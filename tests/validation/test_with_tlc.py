@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from keepstep.cli.validate import command
 from keepstep.conformance.recording import write_recordings
 from keepstep.conformance.trace_module import confirm_steps, search
-from keepstep.conformance.validation import Verdict
+from keepstep.conformance.validation import Edge, Verdict
 from keepstep.conformance.witness import find_behaviour
 from keepstep.testing.election_world import Step
 from keepstep.testing.scenarios import scenarios
@@ -68,6 +68,26 @@ def test_tlc_takes_every_step_of_a_behaviour_that_was_found(project, validator, 
     said = confirm_steps(project, recording, behaviour, len(behaviour.steps))
     assert said.asked == tuple(range(len(behaviour.steps)))
     assert said.refused == ()
+
+
+@pytest.mark.timeout(600)
+def test_a_deadline_may_outlive_its_leadership(project, validator, record):
+    steps = [
+        Step("begin", {"count": 1}),
+        Step("resign", {"who": 0}),
+        Step("reach", {"who": 0, "state": "leaving"}),
+        Step("lapse", {"who": 0}),
+        Step("run"),
+    ]
+    recording = record(steps, finish=False)
+    found = validator.validate(recording)
+    assert found.verdict is Verdict.VALID, str(found)
+    assert found.edges[Edge("C!Overlook", "leaving")] == 1
+    behaviour = find_behaviour(validator.candidates_for(recording), recording)
+    rung = next(n for n, step in enumerate(behaviour.steps) if step.label.startswith("Ring("))
+    assert behaviour.states[rung]["link"]["n1_OF_NODE"] == "up"
+    assert confirm_steps(project, recording, behaviour, len(behaviour.steps)).refused == ()
+    assert search(project, validator.candidates_for(recording), recording)
 
 
 def test_tlc_does_not_take_a_step_that_was_falsified(project, validator, handover):

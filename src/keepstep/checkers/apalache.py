@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from keepstep.checkers.outcome import Outcome, Step, Trace
-from keepstep.checkers.process import Finished, Supervisor, java_command, scratch_folder
 from keepstep.checkers.toolchain import (
     JAVA_FOR_APALACHE,
     Apalache,
@@ -24,6 +23,7 @@ from keepstep.checkers.toolchain import (
 from keepstep.checkers.verdict import Kind, Verdict, merge
 from keepstep.checkers.workspace import Workspace, as_tla, explain_sany, lay_out
 from keepstep.errors import InvalidSpec, KeepstepError, ToolFailed
+from keepstep.process import Finished, Supervisor, java_command, scratch_folder
 from keepstep.tla.itf import read_itf
 
 if TYPE_CHECKING:

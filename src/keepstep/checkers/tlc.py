@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from keepstep.checkers.outcome import Outcome, Step, Trace
-from keepstep.checkers.process import Finished, Supervisor, java_command, scratch_folder
 from keepstep.checkers.toolchain import JAVA_FOR_TLC, Java, Tlc, find_java, find_tlc
 from keepstep.checkers.verdict import Kind, Verdict
 from keepstep.checkers.workspace import Workspace, as_tla, explain_sany, lay_out
 from keepstep.errors import InvalidModel, KeepstepError, ToolFailed
+from keepstep.process import Finished, Supervisor, java_command, scratch_folder
 from keepstep.tla.values import parse_assignments
 
 if TYPE_CHECKING:

@@ -244,7 +244,6 @@ def _as_json(found: Validation, confirmation: Confirmation | None) -> dict[str, 
             "largest": statistics.largest,
             "longest_window": max(statistics.windows, default=0),
         },
-        "overlooked_deadlines": statistics.overlooked,
         "assumed_changes": statistics.assumed,
         "edges": [
             {"label": edge.label, "mode": edge.mode, "count": count}

@@ -14,17 +14,20 @@ is asked twice is remembered: of a state, of a set of states, and across recordi
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from keepstep.conformance.cells import Cells, Observed
-from keepstep.conformance.decisions import Decisions
 from keepstep.conformance.election_abstraction import (
     BARE,
     DUTIES,
     Event,
+    Naming,
     Step,
     Tree,
     fence_value,
@@ -34,8 +37,9 @@ from keepstep.conformance.election_abstraction import (
     told_value,
     tree_value,
 )
-from keepstep.derive.ast import Spec
+from keepstep.derive.ast import App, Lit, Name, Spec, walk
 from keepstep.derive.system import Leaf, System, translate
+from keepstep.tla.operations import UNIT
 from keepstep.tla.values import Fn
 
 __all__ = [
@@ -47,6 +51,7 @@ __all__ = [
     "Effect",
     "Local",
     "Move",
+    "Trouble",
     "View",
 ]
 
@@ -72,6 +77,8 @@ _OWN = len(PARTS)
 _NOT_LOCAL = frozenset({"Exorcise", "Intrude", "RemoveParent", "Wipe"})
 _NEEDLESS = frozenset({"DropLate"})
 """With stragglers nothing is ever barred by a late request, so dropping one enables nothing."""
+_UNHEARD = frozenset({"S!ApplyLate"})
+"""Where the log shows nothing of it, it is as good as never tried."""
 
 Local = tuple[Any, ...]
 """The values of one contender's variables and of its living sessions, in the order of `PARTS`."""
@@ -87,22 +94,36 @@ The last projection, to all, is the number of the data and how often it was lost
 _ALL = 7
 
 
+class Trouble(IntEnum):
+    """What may go wrong before a contender is told something; each includes those before.
+
+    Members:
+        NONE: Nothing.
+        BEHIND: Servers may be behind.
+        ANY: Anything.
+    """
+
+    NONE = 0
+    BEHIND = 1
+    ANY = 2
+
+
 class View(NamedTuple):
-    """What the log has shown of one contender's sessions so far.
+    """What is known of one contender besides its state.
 
     Attributes:
         opened: How many of its sessions servers have made.
         ended: Its sessions that ended while nothing was theirs.
         touched: Tickets whose data somebody set.
         waits: What was asked last had not been asked yet, so it cannot have been answered.
-        calm: Nothing goes wrong here, as far as can be seen; a guess that saves work.
+        expects: Number of an expectation of what it is told next; 0 if it may be anything.
     """
 
     opened: int = 0
     ended: frozenset[int] = frozenset()
     touched: frozenset[Any] = frozenset()
     waits: bool = False
-    calm: bool = False
+    expects: int = 0
 
 
 class Effect(NamedTuple):
@@ -136,6 +157,7 @@ class Move(NamedTuple):
         effect: What the log must show of it; None for nothing.
         spends: Whether it counts as a fault.
         answers: Whether it answers a request.
+        tells: Number of what it tells the contender; -1 for nothing.
     """
 
     leaf: Leaf
@@ -143,6 +165,7 @@ class Move(NamedTuple):
     effect: Effect | None
     spends: bool
     answers: bool
+    tells: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +184,12 @@ class _Told:
 _Code = tuple[int, ...]
 _Changes = tuple[tuple[int, int], ...]
 _Result = tuple[Leaf, _Changes]
+_Node = tuple[Any, ...]
 _ANSWERS = ("S!Serve", "S!Miss", "S!Refuse")
 _ENDINGS = frozenset({"S!Expire", "S!Haunt", "S!Reap"})
+_LAGGING = "S!FallBehind"
+_DECIDED = frozenset({"tree", "ghostWrite"})
+"""What only transactions change."""
 V = TypeVar("V")
 
 
@@ -183,35 +210,134 @@ class _Known(Generic[V]):
         self.found[context[self.bits]] = value
 
 
-class _Asking(Decisions[_Result]):
-    """Decisions that tell which parts of the context they asked for."""
+class _Diagram:
+    """What one action does in each state, worked out only where it can differ.
 
-    def results_and_bits(self, state: Sequence[int]) -> tuple[list[_Result], int]:
-        """As `results`, with the parts as bits."""
-        if self._roots is None:
-            self._always, self._roots = self._split(state, range(len(self.formulas)), frozenset())
-        found = list(self._always)
-        todo = list(self._roots)
-        bits = 0
-        while todo:
-            node = todo.pop()
-            cell = node.cell
+    A formula is computed by asking for one cell after another; which it asks for next depends on
+    those before. So its states are a tree: a node is a cell with a branch for each value that it
+    has had, `(cell, branches)`, and where all is known stands `(-1, results, bits)`, with the
+    parts of the context that were asked for as bits.
+
+    Args:
+        leaf: The action.
+        cells: How states are divided.
+    """
+
+    __slots__ = ("_leaf", "_observed", "_start")
+
+    def __init__(self, leaf: Leaf, cells: Cells) -> None:
+        self._leaf = leaf
+        self._observed = Observed(cells)
+        self._start: dict[int, _Node] = {}
+
+    def results(self, state: Sequence[int]) -> _Node:
+        """The end of the path of a state: -1, what the action does there, and the bits."""
+        node = self._start.get(0)
+        while node is not None:
+            cell = node[0]
+            if cell < 0:
+                return node
+            node = node[1].get(state[cell])
+        return self._grow(state)
+
+    def _grow(self, state: Sequence[int]) -> _Node:
+        observed = self._observed
+        observed.begin(state)
+        changes = observed.cells.changes
+        results = [(self._leaf, changes(update)) for update in self._leaf.run(observed)]
+        branches, value, bits = self._start, 0, 0
+        for cell in observed.reads:
+            # What was asked for on the way here is asked for again, in the same order.
+            branches = branches.setdefault(value, (cell, {}))[1]
+            value = state[cell]
             if cell >= _OWN:
                 bits |= _BIT_OF[cell - _OWN]
-            value = state[cell]
-            branch = node.branches.get(value)
-            if branch is None:
-                path = node.path | {cell}
-                branch = node.branches[value] = self._split(state, node.formulas, path)
-            if branch[0]:
-                found += branch[0]
-            if branch[1]:
-                todo += branch[1]
-        return found, bits
+        end = branches[value] = (-1, results, bits)
+        return end
 
 
 _BIT_OF = (2, 1, 4, 0, 0)
 """The bits of the cells that follow a contender's own: epochs, latch, wipes, and what is fixed."""
+
+
+class _Group:
+    """Some of the actions of the environment, and what they do in each state.
+
+    Attributes:
+        diagrams: The actions.
+        silent: Those of them that tell a contender nothing, if they are kept apart: once it has
+            been told what it expects, no other can do anything.
+        moves: What is known of each state.
+    """
+
+    __slots__ = ("diagrams", "moves", "silent")
+
+    def __init__(self, diagrams: tuple[_Diagram, ...], silent: _Group | None = None) -> None:
+        self.diagrams = diagrams
+        self.silent = silent
+        self.moves: dict[int, _Known[list[Move]]] = {}
+
+    def results(self, state: Sequence[int]) -> tuple[list[_Result], int]:
+        """What the actions do in a state, and which parts of the context they asked for."""
+        found: list[_Result] = []
+        bits = 0
+        for diagram in self.diagrams:
+            _, results, read = diagram.results(state)
+            found += results
+            bits |= read
+        return found, bits
+
+
+@dataclass(frozen=True, slots=True)
+class _Expectation:
+    """What a contender is told next.
+
+    Attributes:
+        tells: Number of it; -1 if it may be anything.
+        group: The actions that can lead to it.
+    """
+
+    tells: int
+    group: _Group
+
+    def admits(self, move: Move) -> bool:
+        """Whether a step tells the contender nothing else."""
+        return move.tells < 0 or self.tells < 0 or move.tells == self.tells
+
+
+class _Meaning(NamedTuple):
+    """What an action of the environment can do, as far as its text shows.
+
+    Attributes:
+        variants: The variants that it makes: what it can tell, or ask.
+        strings: The strings that it has: which requests it serves, among others.
+        primed: The variables that it assigns.
+        spends: Whether it counts as a fault in any case.
+    """
+
+    variants: frozenset[str]
+    strings: frozenset[str]
+    primed: frozenset[str]
+    spends: bool
+
+
+def _meaning(spec: Spec, label: str) -> _Meaning:
+    """What an action can do, its definition and those that it calls taken together."""
+    variants, strings, primed, called = set(), set(), set(), {label}
+    todo = [spec.operators[label]]
+    while todo:
+        for part in walk(todo.pop().body):
+            match part:
+                case App("Variant", (Lit(str(tag)), _)):
+                    variants.add(tag)
+                case Lit(str(text)):
+                    strings.add(text)
+                case App("'", (Name(variable),)):
+                    primed.add(variable)
+                case App(uid=uid, source="defined") if uid not in called:
+                    called.add(uid)
+                    todo.append(spec.operators[uid])
+    return _Meaning(frozenset(variants), frozenset(strings), frozenset(primed), "S!Spend" in called)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +386,6 @@ class Candidates:
 
     Attributes:
         system: Its translation for one node.
-        evaluations: How often an action of the environment was evaluated.
         remembered: For how many states the steps of their environment are remembered.
     """
 
@@ -291,6 +416,7 @@ class Candidates:
         self._no_faults = self._cells.number(self._faults_at, 0)
         self._no_write = self._cells.number(self._ghost_at, frozenset())
         self.roles: dict[str, list[Leaf]] = {}
+        self._inputs = frozenset(re.findall(r"(\w+)\(", spec.aliases["input"].text))
         self._around: list[Leaf] = []
         self.wipe_leaf = next(leaf for leaf in self.system.leaves if leaf.label == "S!Wipe")
         for leaf in self.system.leaves:
@@ -299,11 +425,20 @@ class Candidates:
                 self.roles.setdefault(name, []).append(leaf)
             elif name not in _NOT_LOCAL | _NEEDLESS:
                 self._around.append(leaf)
-        self.evaluations = 0
-        quiet = [leaf for leaf in self._around if leaf.label not in _ENDINGS]
-        endings = [leaf for leaf in self._around if leaf.label in _ENDINGS]
-        self._quiet = _Asking(self._cells, [self._formula(leaf) for leaf in quiet])
-        self._endings = _Asking(self._cells, [self._formula(leaf) for leaf in endings])
+        self._diagrams = [(leaf.label, _Diagram(leaf, self._cells)) for leaf in self._around]
+        self._means = {leaf.label: _meaning(spec, leaf.label) for leaf in self._around}
+        self._answers = frozenset[str]().union(
+            *(means.variants for label, means in self._means.items() if label.startswith(_ANSWERS))
+        )
+        self._endings = self._group(lambda label: label in _ENDINGS)
+        self._writing: dict[str, _Group] = {}
+        self._groups: dict[tuple[str, Trouble], _Group] = {}
+        self._expectations: list[_Expectation] = []
+        self._expectation_numbers: dict[tuple[int, Trouble], int] = {}
+        self._no_input = self._cells.number(_INBOX, Fn(tag="NoInput", value=UNIT))
+        self._asks_none = self._cells.number(_REQUEST, Fn(tag="NoRequest", value=UNIT))
+        everything = self._group(lambda label: label not in _ENDINGS | _UNHEARD)
+        self._expectations.append(_Expectation(-1, everything))
         self.locals: list[Local] = []
         self._codes: list[_Code] = []
         self._local_numbers: dict[_Code, int] = {}
@@ -316,12 +451,12 @@ class Candidates:
         self._steps: dict[tuple[int, Step], int] = {}
         self._events: list[_Shown] = []
         self._event_numbers: dict[Any, int] = {}
-        self._moves: dict[int, _Known[list[Move]]] = {}
         self._ends: dict[tuple[int, Context], list[Move]] = {}
         self._closed: dict[tuple[int, View], _Known[int]] = {}
         self._stepped: dict[tuple[int, int], int] = {}
-        self._after_event: dict[tuple[int, Context, int], int] = {}
+        self._after_event: dict[tuple[int, Context, int, int], int] = {}
         self._after_wipe: dict[int, int] = {}
+        self._served: dict[int, int] = {}
         self._single: dict[tuple[int, int], int] = {}
         self._seen_trees: dict[tuple[Tree, int], int] = {}
         self.remembered = 0
@@ -403,30 +538,85 @@ class Candidates:
                     after[cell] = value
             yield tuple(after), changes
 
-    def _formula(self, leaf: Leaf) -> Callable[[Observed], list[_Result]]:
-        cells = self._cells
-
-        def results(state: Observed) -> list[_Result]:
-            self.evaluations += 1
-            return [(leaf, cells.changes(update)) for update in leaf.run(state)]
-
-        return results
-
     # --- The environment ---
 
-    def moves(self, local: int, context: Context) -> tuple[list[Move], int]:
-        """The steps of the environment that concern a contender in a state, but for endings.
+    def _group(self, belongs: Callable[[str], bool], silent: _Group | None = None) -> _Group:
+        return _Group(tuple(d for label, d in self._diagrams if belongs(label)), silent)
+
+    def expectation(self, told: int | None, trouble: Trouble) -> int:
+        """The number of an expectation of what a contender is told next.
+
+        What it is told otherwise would stay unread for ever, so the steps of the environment
+        that tell it need not be looked at. An answer that is never read need not either.
+
+        Args:
+            told: Number of the next recorded step that is no command; None if there is none.
+            trouble: What may go wrong before.
+        """
+        value = None if told is None else self._told[told].told
+        tells = -1 if value is None else self._cells.number(_INBOX, value)
+        number = self._expectation_numbers.get((tells, trouble))
+        if number is None:
+            tag = "" if value is None else str(value["tag"])
+            group = self._groups.get((tag, trouble))
+            if group is None:
+                helps = frozenset(
+                    leaf.label for leaf in self._around if self._may_help(leaf.label, tag, trouble)
+                )
+                silent = self._group(
+                    lambda label: label in helps and not self._means[label].variants & self._inputs
+                )
+                group = self._group(helps.__contains__, silent if tag else None)
+                self._groups[tag, trouble] = group
+            number = self._expectation_numbers[tells, trouble] = len(self._expectations)
+            self._expectations.append(_Expectation(tells, group))
+        return number
+
+    def _may_help(self, label: str, tag: str, trouble: Trouble) -> bool:
+        """Whether an action can lead to a contender's being told something of this kind.
+
+        Without a kind: whether it can lead to a transaction, as nothing is read any more.
+        """
+        means = self._means[label]
+        tells = means.variants & self._inputs
+        least = Trouble.NONE
+        if means.spends:
+            least = Trouble.BEHIND if label == _LAGGING else Trouble.ANY
+        if trouble < least or label in _ENDINGS | _UNHEARD:
+            return False
+        if label.startswith(_ANSWERS) and not tells:
+            # Who is served without being told asks nothing any more, so no answer comes.
+            return tag not in self._answers
+        if not tag:
+            return not tells or (trouble is Trouble.ANY and not label.startswith(_ANSWERS))
+        return not tells or tag in tells
+
+    def _writing_for(self, request: str) -> _Group:
+        """The actions that change what transactions change, as a request of this name asks."""
+        group = self._writing.get(request)
+        if group is None:
+            group = self._writing[request] = self._group(
+                lambda label: (
+                    label not in _ENDINGS
+                    and bool(self._means[label].primed & _DECIDED)
+                    and (not request or request in self._means[label].strings)
+                )
+            )
+        return group
+
+    def moves(self, local: int, context: Context, group: _Group) -> tuple[list[Move], int]:
+        """The steps of some actions of the environment that concern a contender in a state.
 
         Returns:
             The steps, and which parts of the context they depend on, as bits.
         """
-        known = self._moves.get(local)
+        known = group.moves.get(local)
         if known is None:
-            known = self._moves[local] = _Known()
+            known = group.moves[local] = _Known()
         key = context[known.bits]
         moves = known.found.get(key)
         if moves is None:
-            results, bits = self._quiet.results_and_bits(self._code(local, context))
+            results, bits = group.results(self._code(local, context))
             moves = list(self._read_moves(local, context, results))
             if any(move.effect is not None and move.effect.tree >= 0 for move in moves):
                 bits = _ALL
@@ -439,13 +629,14 @@ class Candidates:
         key = (local, context)
         known = self._ends.get(key)
         if known is None:
-            results, _ = self._endings.results_and_bits(self._code(local, context))
+            results, _ = self._endings.results(self._code(local, context))
             known = self._ends[key] = list(self._read_moves(local, context, results))
         return known
 
     def all_moves(self, local: int, context: Context) -> list[Move]:
         """All steps of the environment that concern a contender in a state."""
-        return [*self.moves(local, context)[0], *self.endings(local, context)]
+        everything = self._expectations[0].group
+        return [*self.moves(local, context, everything)[0], *self.endings(local, context)]
 
     def _read_moves(
         self, number: int, context: Context, results: Sequence[_Result]
@@ -465,11 +656,10 @@ class Candidates:
             counted = around is None or around.keys() <= {self._faults_at}
             if not counted or after[_LIVE] != code[_LIVE] or leaf.label == "S!Touch":
                 effect = self._effect(leaf, number, local, around or {}, context)
-            if effect is None and leaf.label == "S!ApplyLate":
-                continue  # Refused unheard: as good as never tried.
             spends = around is not None and self._faults_at in around
             answers = leaf.label.startswith(_ANSWERS)
-            yield Move(leaf, local, effect, spends, answers)
+            tells = after[_INBOX] if after[_INBOX] != code[_INBOX] else -1
+            yield Move(leaf, local, effect, spends, answers, tells)
 
     def _effect(
         self, leaf: Leaf, number: int, local: int, around: dict[int, int], context: Context
@@ -493,12 +683,13 @@ class Candidates:
             session, request = flight["session"], flight["request"]
         return Effect(tree, ended or session, request, wrote, opened, ended, touched)
 
-    @staticmethod
-    def allows(view: View, move: Move) -> bool:
+    def allows(self, view: View, move: Move) -> bool:
         """Whether a step may happen between two events."""
-        effect = move.effect
+        effect, expected = move.effect, self._expectations[view.expects]
+        if not expected.admits(move):
+            return False
         if effect is None:
-            return not (view.waits and move.answers) and not (view.calm and move.spends)
+            return not (view.waits and move.answers)
         if effect.tree >= 0 or effect.wrote is not None:
             return False
         if effect.opened:
@@ -525,9 +716,12 @@ class Candidates:
         found = set(self.sets[members])
         todo = list(found)
         bits = 0
+        group = self._expectations[view.expects].group
+        silent = group.silent or group
         while todo:
             local = todo.pop()
-            moves, read = self.moves(local, context)
+            told = self._codes[local][_INBOX] != self._no_input
+            moves, read = self.moves(local, context, silent if told else group)
             bits |= read
             if view.ended and any(s["number"] in view.ended for s in self.locals[local][_LIVE]):
                 moves = [*moves, *self.endings(local, context)]
@@ -556,15 +750,17 @@ class Candidates:
             self._events.append(_Shown(event, tree, request, wrote))
         return number
 
-    def happen(self, members: int, context: Context, event: int) -> int:
+    def happen(self, members: int, context: Context, event: int, view: View) -> int:
         """The states after an event of the contender's own."""
-        key = (members, context, event)
+        key = (members, context, event, view.expects)
         known = self._after_event.get(key)
         if known is None:
+            expected = self._expectations[view.expects]
             found = frozenset(
                 after
                 for local in self.sets[members]
-                for after, _ in self.after_event(local, context, event)
+                for after, move in self.after_event(local, context, event)
+                if move is None or expected.admits(move)
             )
             known = self._after_event[key] = self._set(found)
         return known
@@ -584,10 +780,24 @@ class Candidates:
             if shown.tree == context[_ALL][0]:
                 yield local, None
             return
-        moves = self.endings(local, context) if event.ended else self.moves(local, context)[0]
+        moves = (
+            self.endings(local, context)
+            if event.ended
+            else self.moves(local, context, self._writing_for(event.serves))[0]
+        )
         for move in moves:
             if move.effect is not None and shown.is_done_by(move.effect, context):
                 yield move.local, move
+
+    def served(self, members: int) -> int:
+        """The states of a set in which nothing is asked that is not served yet."""
+        known = self._served.get(members)
+        if known is None:
+            found = (
+                at for at in self.sets[members] if self._codes[at][_REQUEST] == self._asks_none
+            )
+            known = self._served[members] = self._set(frozenset(found))
+        return known
 
     def wipe(self, members: int) -> int:
         """The states after the loss of all data."""
@@ -691,11 +901,6 @@ class Candidates:
                 for code, _ in self._run(leaf, local):
                     yield leaf, self.locals[self._local(code)]
 
-    def keep(self, members: int, mode: str) -> int:
-        """The states of a set with this mode."""
-        found = (local for local in self.sets[members] if self.locals[local][_MODE] == mode)
-        return self._set(frozenset(found))
-
     def seen_ticket(self, ticket: tuple[int, int], node: int) -> Fn:
         """A ticket as a contender sees it."""
         return ticket_value(ticket, seen_by(node))
@@ -718,7 +923,8 @@ def _comments(spec: Spec) -> dict[str, str]:
     return {op.name: op.comment.split(". ")[0] for op in spec.operators.values() if op.comment}
 
 
-def seen_by(node: int) -> Any:
+@lru_cache(maxsize=1 << 10)
+def seen_by(node: int) -> Naming:
     """How a contender sees nodes: itself as the first, the others after it in order."""
 
     def name(other: int) -> str:

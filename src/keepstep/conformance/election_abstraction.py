@@ -45,6 +45,7 @@ __all__ = [
     "DUTIES",
     "Abstraction",
     "Event",
+    "Naming",
     "Step",
     "fence_value",
     "node_name",
@@ -165,6 +166,7 @@ class Abstraction:
         earliest: For each record the number of events that had happened for certain.
         latest: For each record the number of events that may have happened.
         wipes: For each number of events how often all data had been lost.
+        watching: The records of answers that say that a watch is set, and tell nobody anything.
 
     Raises:
         LocalViolation: The recording names what cannot be, such as a process twice.
@@ -178,6 +180,7 @@ class Abstraction:
     earliest: list[int] = field(default_factory=list)
     latest: list[int] = field(default_factory=list)
     wipes: list[int] = field(default_factory=lambda: [0])
+    watching: set[int] = field(default_factory=set)
     _nodes: dict[str, int] = field(default_factory=dict)
     _strangers: dict[str, int] = field(default_factory=dict)
     _incarnations: dict[str, int] = field(default_factory=dict)
@@ -190,6 +193,7 @@ class Abstraction:
         self._introduce()
         prompt = self.recording.header.log_read == PROMPT
         recorded: dict[str, int] = {}
+        modes: dict[str, str] = {}
         for number, record in enumerate(self.recording.records):
             self.clocks.append(len(self.events))
             self.earliest.append(0)
@@ -205,6 +209,11 @@ class Abstraction:
                 case Fault("wipe"):
                     self._tree = BARE
                     self._add(Event(0, 0, BARE, wiped=True, cause="Wipe", record=number))
+                case Input(process):
+                    modes[process] = record.after
+                case Outcome(process, what="Answer", stale=False):
+                    if prompt and modes.get(process) == "waiting":
+                        self.watching.add(number)
                 case Stop(process):
                     self._stopped.add(self.processes.get(process, 0))
         self.latest = self.clocks
@@ -506,11 +515,13 @@ def node_name(node: int) -> str:
 Naming = Callable[[int], str]
 
 
+@lru_cache(maxsize=1 << 14)
 def ticket_value(ticket: tuple[int, int], name: Naming = node_name) -> Fn:
     """The name of a ticket."""
     return Fn(node=name(ticket[0]), number=ticket[1])
 
 
+@lru_cache(maxsize=1 << 14)
 def fence_value(fence: tuple[int, int, int]) -> Fn:
     """A fence."""
     return Fn(incarnation=fence[0], version=fence[1], epoch=fence[2])
@@ -518,27 +529,28 @@ def fence_value(fence: tuple[int, int, int]) -> Fn:
 
 def tree_value(tree: Tree, name: Naming = node_name) -> Fn:
     """The data."""
-    return Fn(
-        latch=Fn(
-            exists=tree.latch.exists,
-            drawn=tree.latch.drawn,
-            znodes=frozenset(
-                Fn(
-                    name=ticket_value((node, number), name),
-                    owner=Fn(node=name(owner), number=session),
-                )
-                for node, number, owner, session in tree.latch.znodes
-            ),
-        ),
-        epochs=Fn(
-            exists=tree.epochs.exists,
-            drawn=tree.epochs.drawn,
-            znodes=frozenset(
-                Fn(name=inc, version=version, epoch=epoch, leader=frozenset(map(name, leaders)))
-                for inc, version, epoch, leaders in tree.epochs.znodes
-            ),
-        ),
+    return Fn(latch=_latch_value(tree.latch, name), epochs=_epochs_value(tree.epochs, name))
+
+
+@lru_cache(maxsize=1 << 14)
+def _latch_value(latch: Directory, name: Naming) -> Fn:
+    znodes = frozenset(_drawn_value(znode, name) for znode in latch.znodes)
+    return Fn(exists=latch.exists, drawn=latch.drawn, znodes=znodes)
+
+
+@lru_cache(maxsize=1 << 14)
+def _drawn_value(znode: tuple[int, int, int, int], name: Naming) -> Fn:
+    node, number, owner, session = znode
+    return Fn(name=ticket_value((node, number), name), owner=Fn(node=name(owner), number=session))
+
+
+@lru_cache(maxsize=1 << 14)
+def _epochs_value(epochs: Directory, name: Naming) -> Fn:
+    znodes = frozenset(
+        Fn(name=incarnation, version=version, epoch=epoch, leader=frozenset(map(name, leaders)))
+        for incarnation, version, epoch, leaders in epochs.znodes
     )
+    return Fn(exists=epochs.exists, drawn=epochs.drawn, znodes=znodes)
 
 
 def _payload(tag: str, fields: Sequence[Any], name: Naming) -> Any:

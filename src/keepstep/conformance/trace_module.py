@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from keepstep.checkers.process import Supervisor, scratch_folder
 from keepstep.checkers.tlc import check, dump_graph
 from keepstep.checkers.verdict import Kind
 from keepstep.conformance.candidates import FEATURES, MOST_FAULTS, Candidates
@@ -36,6 +35,7 @@ from keepstep.conformance.election_abstraction import (
 from keepstep.conformance.recording import Input, Recording
 from keepstep.conformance.witness import Behaviour
 from keepstep.errors import LocalViolation
+from keepstep.process import Supervisor, scratch_folder
 from keepstep.tla.manifest import Model, Mutation
 from keepstep.tla.operations import UNIT
 from keepstep.tla.sources import Project
@@ -249,7 +249,6 @@ def _step_row(candidates: Candidates, step: Step, earliest: int, latest: int) ->
         "fence": frozenset() if fence is None else frozenset({fence_value(fence)}),
         "asks": len(step.requests),
         "asked": request_value(step.requests[0]) if step.requests else Fn(tag="", value=UNIT),
-        "overlooks": step.action == "Overlook" and step.before == step.after,
     }
     return render(Fn(row))
 
@@ -341,15 +340,14 @@ Recorded(n) ==
         /\ place' = [place EXCEPT ![n] = @ + 1]
         /\ issued' = [issued EXCEPT ![n] = IF r.asks > 0 THEN r.earliest ELSE @]
         /\ UNCHANGED clock
-        /\ \/ r.overlooks /\ UNCHANGED vars
-           \/ /\ r.commanded \/ inbox[n] = r.told
-              /\ r.asks <= 1
-              /\ Acts(n, r)
-              /\ mode'[n] = r.after
-              /\ session'[n] = r.session
-              /\ ticket'[n] = r.ticket
-              /\ fence'[n] = r.fence
-              /\ request'[n] = IF r.asks = 1 THEN r.asked ELSE request[n]
+        /\ r.commanded \/ inbox[n] = r.told
+        /\ r.asks <= 1
+        /\ Acts(n, r)
+        /\ mode'[n] = r.after
+        /\ session'[n] = r.session
+        /\ ticket'[n] = r.ticket
+        /\ fence'[n] = r.fence
+        /\ request'[n] = IF r.asks = 1 THEN r.asked ELSE request[n]
 
 \* Two requests are the same, but for the duty of a write.
 Same(asked, wanted) ==
@@ -410,7 +408,7 @@ Answers(n) ==
 Quiet(n) ==
     /\ \/ clock >= issued[n] /\ Answers(n)
        \/ S!Reconnect(n) \/ S!CutOff(n) \/ S!Notice(n) \/ S!Disconnect(n) \/ S!Elapse(n)
-       \/ S!Notify(n) \/ S!FallBehind(n) \/ S!CatchUp(n)
+       \/ Ring(n) \/ S!Notify(n) \/ S!FallBehind(n) \/ S!CatchUp(n)
        \/ S!OpenSession(n) \/ S!Abandon(n)
        \/ S!Expire(n) \/ S!Haunt(n) \/ S!Reap(n)
        \/ S!Touch(n) /\ watched[n] \subseteq Touched[clock + 1]

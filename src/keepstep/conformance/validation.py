@@ -15,10 +15,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from functools import lru_cache
 
-from keepstep.conformance.candidates import FEATURES, Candidates, Context, View
+from keepstep.conformance.candidates import FEATURES, Candidates, Context, Trouble, View
 from keepstep.conformance.election_abstraction import BARE, Abstraction, Event, Step
 from keepstep.conformance.explanation import Explanation, explain_event, explain_step
 from keepstep.conformance.recording import (
@@ -42,6 +42,7 @@ from keepstep.tla.sources import Project
 __all__ = [
     "FEWEST_STEPS",
     "Edge",
+    "Foresight",
     "Reason",
     "Statistics",
     "Validation",
@@ -54,6 +55,9 @@ FEWEST_STEPS = 10
 """A recording with fewer steps of contenders proves too little."""
 
 
+_FRESH = FEATURES - {"stale"}
+"""All that an environment may do whose servers are never behind."""
+
 MOST_REMEMBERED = 60_000
 """Steps of the environment that are remembered, before all is forgotten for want of memory."""
 
@@ -64,6 +68,7 @@ class Verdict(StrEnum):
     VALID = "valid"
     DIVERGES = "diverges"
     UNDER_COVERED = "under-covered"
+    INCONCLUSIVE = "inconclusive"
 
 
 class Reason(StrEnum):
@@ -98,6 +103,12 @@ class Edge:
     mode: str
 
 
+@lru_cache(maxsize=1 << 10)
+def _edge(label: str, mode: str) -> Edge:
+    """An edge that is made once."""
+    return Edge(label, mode)
+
+
 @dataclass(slots=True)
 class Statistics:
     """How much there was to do.
@@ -107,7 +118,6 @@ class Statistics:
         steps: Steps of contenders.
         events: What happened to the data and to sessions.
         sizes: How often a contender had so many candidates after a step.
-        overlooked: Deadlines that came to no leader, for which the specification has no cause.
         assumed: Changes by contenders that are not recorded.
         seconds: How long it took, without reading.
     """
@@ -117,7 +127,6 @@ class Statistics:
     events: int = 0
     sizes: Counter[int] = field(default_factory=Counter)
     windows: Counter[int] = field(default_factory=Counter)
-    overlooked: int = 0
     assumed: int = 0
     seconds: float = 0.0
 
@@ -139,7 +148,6 @@ class Statistics:
         self.events += other.events
         self.sizes.update(other.sizes)
         self.windows.update(other.windows)
-        self.overlooked += other.overlooked
         self.assumed += other.assumed
         self.seconds += other.seconds
 
@@ -199,12 +207,12 @@ class _Contender:
         stopped: Whether it has ended.
         first: The clock of the first of `sets`.
         asked: The clock before which what it asked last cannot have been answered.
-        calm: Whether nothing goes wrong until its next step, as far as can be seen.
+        expects: Number of the expectation of what it is told next.
         sets: Its candidates at that clock and at those after it.
         view: What the log has shown of its sessions at the last of these clocks.
     """
 
-    __slots__ = ("asked", "calm", "first", "node", "seq", "sets", "stopped", "view")
+    __slots__ = ("asked", "expects", "first", "node", "seq", "sets", "stopped", "view")
 
     def __init__(self, node: int, start: int, clock: int) -> None:
         self.node = node
@@ -212,7 +220,7 @@ class _Contender:
         self.stopped = False
         self.first = clock
         self.asked = 0
-        self.calm = False
+        self.expects = 0
         self.sets = [start]
         self.view = [View()]
 
@@ -234,9 +242,9 @@ class Validator:
     Args:
         spec: The composition of the election, as SANY reads it.
         digests: SHA-256 of each of its modules, by name; recordings must name the same.
-        exact: Keep every candidate from the start. By default candidates are left out for which
-            contact would be lost where what comes next came over that very contact; only if
-            none is left, all is done again with every candidate. The verdict is the same.
+        exact: Keep every candidate from the start. By default candidates are left out that do
+            not come to what is recorded next, or only if more goes wrong than has to; where none
+            is left, all is done again with more of them. The verdict is the same.
     """
 
     def __init__(self, spec: Spec, digests: Mapping[str, str], *, exact: bool = False) -> None:
@@ -250,7 +258,9 @@ class Validator:
 
         Of one server nobody reads what is out of date.
         """
-        features = FEATURES - {"stale"} if recording.header.servers == 1 else FEATURES
+        return self._with(_FRESH if recording.header.servers == 1 else FEATURES)
+
+    def _with(self, features: frozenset[str]) -> Candidates:
         known = self._candidates.get(features)
         if known is None or known.remembered > MOST_REMEMBERED:
             known = self._candidates[features] = Candidates(self.spec, features)
@@ -269,10 +279,15 @@ class Validator:
         """
         self._compare_versions(recording)
         began = time.perf_counter()
-        candidates, abstraction = self.candidates_for(recording), Abstraction(recording)
+        abstraction = Abstraction(recording)
         bad: _Bad | None = None
-        for exact in (True,) if self.exact else (False, True):
-            run = _Run(candidates, recording, abstraction, exact=exact)
+        alone = recording.header.servers == 1
+        for foresight in (Foresight.NONE,) if self.exact else Foresight:
+            if alone and foresight is Foresight.STALE:
+                continue
+            lucky = foresight is Foresight.LUCKY
+            candidates = self._with(_FRESH) if lucky else self.candidates_for(recording)
+            run = _Run(candidates, recording, abstraction, foresight)
             try:
                 run.walk()
             except _Bad as found:
@@ -349,29 +364,40 @@ _OF_CONTACT = frozenset({"Connected", "Suspended", "DeadlineReached"})
 """What a contender is told of its contact; all else it is told over its contact."""
 
 
-def _calm_steps(recording: Recording) -> frozenset[int]:
-    """The steps after which the next thing that the contender is told comes over its contact."""
-    following: dict[str, str] = {}
-    found = []
-    for number in range(len(recording.records) - 1, -1, -1):
-        record = recording.records[number]
-        if isinstance(record, Input):
-            if following.get(record.process, "Suspended") not in _OF_CONTACT:
-                found.append(number)
-            following[record.process] = record.told
-    return frozenset(found)
+class Foresight(Enum):
+    """How much of what follows is made use of when candidates are kept, most first.
+
+    Members:
+        LUCKY: What a contender is told next, and that no more goes wrong than that needs: contact
+            is lost only where that is what it hears of next, and no server is behind.
+        STALE: The same, but that servers may be behind.
+        FULL: What it is told next. This leaves out nothing that could come to the end.
+        NONE: Nothing. Only these candidates are all that were possible at the time, so that a
+            divergence can be explained.
+    """
+
+    LUCKY = auto()
+    STALE = auto()
+    FULL = auto()
+    NONE = auto()
 
 
 class _Run:
     """The validation of one recording."""
 
     def __init__(
-        self, candidates: Candidates, recording: Recording, abstraction: Abstraction, *, exact: bool
+        self,
+        candidates: Candidates,
+        recording: Recording,
+        abstraction: Abstraction,
+        foresight: Foresight,
     ) -> None:
         self.candidates = candidates
         self.recording = recording
         self.abstraction = abstraction
-        self.calm = frozenset() if exact else _calm_steps(recording)
+        self.foresight = foresight
+        self.taken: dict[int, tuple[Step, int]] = {}
+        self.expects = {} if foresight is Foresight.NONE else self.look_ahead()
         self.events = self.abstraction.events
         self.contenders: dict[str, _Contender] = {}
         self.by_node: dict[int, _Contender] = {}
@@ -383,6 +409,45 @@ class _Run:
             events=len(self.events),
             assumed=sum(event.assumed for event in self.events),
         )
+
+    def look_ahead(self) -> dict[int, int]:
+        """The expectation of what a contender is told after each step, and after its start."""
+        candidates = self.candidates
+        usual = {
+            Foresight.LUCKY: Trouble.NONE,
+            Foresight.STALE: Trouble.BEHIND,
+        }.get(self.foresight, Trouble.ANY)
+        following: dict[str, int] = {}
+        found: dict[int, int] = {}
+        unknown = candidates.expectation(None, usual)
+        for number in range(len(self.recording.records) - 1, -1, -1):
+            record = self.recording.records[number]
+            if isinstance(record, Start):
+                found[number] = following.get(record.process, unknown)
+            elif isinstance(record, Input):
+                found[number] = following.get(record.process, unknown)
+                try:
+                    _, told = self.step_of(number, record)
+                except LocalViolation:
+                    following[record.process] = 0
+                    continue
+                if candidates.told_of(told)[0] is not None:
+                    trouble = Trouble.ANY if record.told in _OF_CONTACT else usual
+                    following[record.process] = candidates.expectation(told, trouble)
+        return found
+
+    def step_of(self, number: int, record: Input) -> tuple[Step, int]:
+        """A step as plain values, and its number.
+
+        Raises:
+            LocalViolation: A field has a value that it cannot have.
+        """
+        known = self.taken.get(number)
+        if known is None:
+            step = self.abstraction.step(record)
+            told = self.candidates.told(step, self.abstraction.processes[record.process])
+            known = self.taken[number] = (step, told)
+        return known
 
     def walk(self) -> None:
         """Take every record.
@@ -409,13 +474,16 @@ class _Run:
                         self.abstraction.clocks[number],
                     )
                     self.contenders[process] = self.by_node[contender.node] = contender
+                    contender.expects = self.expects.get(number, 0)
+                    contender.view = [View(expects=contender.expects)]
                     if seq != 0:
                         self.refuse(number, Reason.SEQUENCE)
                 case End():
                     self.end(number)
-                case Outcome() | Stop():
-                    contender = self.contender(number, record)
-                    contender.stopped = isinstance(record, Stop)
+                case Outcome():
+                    self.outcome(number, record)
+                case Stop():
+                    self.contender(number, record).stopped = True
 
     def refuse(self, record: int, reason: Reason, *said: str) -> None:
         """No behaviour looks like this."""
@@ -437,6 +505,13 @@ class _Run:
             )
         contender.seq += 1
         return contender
+
+    def outcome(self, number: int, record: Outcome) -> None:
+        """What a contender was not told; it can show that its request was served all the same."""
+        contender = self.contender(number, record)
+        if number in self.abstraction.watching:
+            self.extend(contender, self.abstraction.latest[number])
+            contender.sets[-1] = self.candidates.served(contender.sets[-1])
 
     # --- The environment ---
 
@@ -460,10 +535,11 @@ class _Run:
             at = contender.first + len(contender.sets)
             event, view = self.events[at - 1], contender.view[-1]
             before = contender.sets[-1]
-            view = event_view(self.candidates, view, event, node)
-            view = view._replace(waits=at < contender.asked, calm=contender.calm)
+            view = event_view(candidates, view, event, node)
+            if view.waits and at >= contender.asked:
+                view = view._replace(waits=False)
             contender.view.append(view)
-            contender.sets.append(self.advance(before, at, node, contender.view[-1]))
+            contender.sets.append(self.advance(before, at, node, view))
 
     def advance(self, members: int, clock: int, node: int, view: View) -> int:
         """The candidates after the event before a clock, and whatever follows without another."""
@@ -472,7 +548,7 @@ class _Run:
             members = candidates.wipe(members)
         elif event.node == node and not event.opened and not event.odd:
             number = candidates.event(event, node)
-            members = candidates.happen(members, self.context(clock - 1, node), number)
+            members = candidates.happen(members, self.context(clock - 1, node), number, view)
         return candidates.close(members, self.context(clock, node), view)
 
     def event(self, number: int, clock: int) -> None:
@@ -511,8 +587,10 @@ class _Run:
 
     def end(self, number: int) -> None:
         """Nothing comes any more: whatever was read from the log has happened."""
+        last = {event.node: clock for clock, event in enumerate(self.events, 1)}
         for contender in self.contenders.values():
-            self.require(contender, len(self.events), number)
+            # What comes after the last event of its own asks nothing of it.
+            self.require(contender, last.get(contender.node, 0), number)
 
     # --- Steps ---
 
@@ -526,23 +604,20 @@ class _Run:
         # told waits in a queue, and so does whatever comes after it.
         low, sets, views = contender.first, contender.sets, contender.view
         try:
-            step = self.abstraction.step(record)
-            told = candidates.told(step, node)
+            step, told = self.step_of(number, record)
         except LocalViolation as error:
             place = f"{self.recording.name}:{self.recording.line(number)}"
             raise LocalViolation(f"{place}: {error}") from None
         found = [candidates.step(members, told) for members in sets]
-        if step.action == "Overlook":
-            found = self.overlook(sets, found, step)
         if not any(found):
             self.explain(number, record, step, told, sets, node)
         skipped = next(place for place, members in enumerate(found) if members)
         found, low = found[skipped:], low + skipped
         if step.requests:
             contender.asked = self.abstraction.earliest[number]
-        contender.calm = number in self.calm
+        contender.expects = self.expects.get(number, 0)
         views = [
-            view._replace(waits=clock < contender.asked, calm=contender.calm)
+            view._replace(waits=clock < contender.asked, expects=contender.expects)
             for clock, view in enumerate(views[skipped:], low)
         ]
         self.fill(found, low, node, views)
@@ -553,7 +628,7 @@ class _Run:
                 for view in views
             ]
         contender.first, contender.sets, contender.view = low, found, views
-        self.edges[Edge(self.label(step.action), step.before)] += 1
+        self.edges[_edge(self.label(step.action), step.before)] += 1
         self.statistics.steps += 1
         self.statistics.sizes[len(candidates.sets[found[-1]])] += 1
         self.statistics.windows[len(found)] += 1
@@ -573,20 +648,6 @@ class _Run:
         leaves = self.candidates.roles.get(action)
         return leaves[0].label if leaves else action
 
-    def overlook(self, sets: list[int], found: list[int], step: Step) -> list[int]:
-        """Take a deadline that came to no leader for no step at all, or as the specification does.
-
-        The specification lets a deadline pass only once contact is lost. A shell does not stop
-        the deadline of a leadership that is over, so it can pass while all is well; the contender
-        overlooks it, and nothing has changed.
-        """
-        if step.told != "DeadlineReached" or step.requests or step.after != step.before:
-            return found
-        self.statistics.overlooked += 1
-        candidates = self.candidates
-        kept = [candidates.keep(members, step.before) for members in sets]
-        return [candidates.merge(*both) for both in zip(found, kept, strict=True)]
-
     def explain(
         self, number: int, record: Input, step: Step, told: int, sets: list[int], node: int
     ) -> None:
@@ -595,6 +656,8 @@ class _Run:
         Raises:
             _Bad: Always.
         """
+        if self.foresight is not Foresight.NONE:
+            self.refuse(number, Reason.UNTOLD)
         # The very step may have asked for what was read before it.
         fine = {"", *(request[0] for request in step.requests)}
         first = self.by_node[node].first

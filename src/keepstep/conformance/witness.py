@@ -215,9 +215,6 @@ class _Search:
             after = self.candidates.step_one(local, told)
             if after >= 0 and leaf is not None:
                 found[clock, after] = _Way(way, clock, after, leaf, number)
-            mode = self.candidates.locals[local][PARTS.index("mode")]
-            if step.action == "Overlook" and step.before == step.after == mode:
-                found.setdefault((clock, local), way)
         first = min((clock for clock, _ in found), default=latest)
         contender.frontier = found
         if step.requests:

@@ -8,6 +8,7 @@ nothing about the value.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import chain, combinations, product
 from typing import Any
 
@@ -226,7 +227,13 @@ def is_function_between(value: Any, over: frozenset[Any], belongs: Callable[[Any
 
 def variant(tag: str, value: Any) -> Fn:
     """`Variant(tag, value)`."""
-    return Fn(tag=tag, value=value)
+    return _bare_variant(tag) if value is UNIT else Fn(tag=tag, value=value)
+
+
+@cache
+def _bare_variant(tag: str) -> Fn:
+    """A variant without a payload; there are few, and their hash is needed often."""
+    return Fn(tag=tag, value=UNIT)
 
 
 def payload(tag: str, of: Any) -> Any:
