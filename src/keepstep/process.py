@@ -118,6 +118,7 @@ class Supervisor:
         folder: Path,
         output: Path,
         seconds: float,
+        on_start: Callable[[int], None] | None = None,
         on_line: Callable[[str], None] | None = None,
         environment: Mapping[str, str] | None = None,
         memory_mb: int | None = None,
@@ -129,6 +130,7 @@ class Supervisor:
             folder: Where it runs; TMPDIR too is set to it.
             output: The file that gets all that it writes.
             seconds: How long it may run.
+            on_start: Called with its process id once it runs.
             on_line: Called with each line that it writes.
             environment: Variables on top of ours.
             memory_mb: How much it may hold of the machine's memory, its children included.
@@ -144,6 +146,8 @@ class Supervisor:
             thread = threading.Thread(target=watch.until_end, args=(process,), daemon=True)
             thread.start()
             try:
+                if on_start is not None:
+                    on_start(process.pid)
                 _copy_lines(process, stream, on_line)
                 process.wait()
             finally:

@@ -20,6 +20,7 @@ from keepstep.testing import (
     SessionGone,
     WireClient,
     ZooKeeperEnsemble,
+    connections,
     dump,
     expire,
     read_transactions,
@@ -58,6 +59,12 @@ def created(server, path):
         if any(c.kind is Opcode.CREATE and c.path == path for c in transaction.changes):
             return transaction.zxid
     return None
+
+
+def has_received(server, client, packets):
+    """Whether a server has read so many packets of a client, the first of which connects it."""
+    told = connections(server.address)
+    return any(c.session == client.session and c.received >= packets for c in told)
 
 
 def refusals(server, session):
@@ -263,6 +270,8 @@ def test_at_the_same_follower_a_new_connections_read_waits_for_the_sessions_writ
     with WireClient(follower.address) as client:
         ensemble.delay(follower.number, leader.number, 0.2)
         client.submit_operation(Create(path))
+        # What the follower has not read yet goes with the connection that ends.
+        until(lambda: has_received(follower, client, 2))
         client.abandon()
         with resumed(client, follower.address) as again:
             assert again.exists(path) is not None

@@ -33,7 +33,8 @@ class Run:
         self.draw = random.Random(seed)  # noqa: S311 - it is to be repeated
         self.seen = []
         self.sessions = {0: "nobody"}
-        self.clients = [self.connect(n) for n in range(CLIENTS)]
+        self.places = list(range(CLIENTS))
+        self.clients = [self.connect(place) for place in self.places]
         self.folder = self.clients[0].create("/program-", sequential=True)
         self.base = self.clients[0].exists(self.folder).czxid
         for client in self.clients:
@@ -102,7 +103,7 @@ class Run:
         client = self.clients[number]
         act = self.draw.choice(
             ["write"] * 8 + ["multi"] * 4 + ["data", "exists", "children"] * 3
-            + ["end", "resume", "expire"]
+            + ["end", "resume", "resume", "expire"]
         )  # fmt: skip
         watch = self.draw.random() < 0.6
         match act:
@@ -123,14 +124,16 @@ class Run:
                 self.note((number, act, path, watch), lambda: read(path, watch=watch))
             case "end":
                 self.note((number, "end"), lambda: client.end() - self.base)
-                self.clients[number] = self.connect(number)
+                self.clients[number] = self.connect(self.places[number])
             case "resume":
+                # At the same server or, where there are several, perhaps at another one.
                 client.abandon()
-                self.clients[number] = self.connect(number, client.session)
+                self.places[number] += self.draw.randrange(CLIENTS)
+                self.clients[number] = self.connect(self.places[number], client.session)
             case "expire":
                 self.service.expire(client.session)
                 # A server that has made a new session has applied the end of the old one.
-                self.clients[number] = self.connect(number)
+                self.clients[number] = self.connect(self.places[number])
                 self.note((number, "after expiry"), lambda: client.create(f"{self.folder}/late"))
         self.hear()
 

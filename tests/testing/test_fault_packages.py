@@ -189,7 +189,7 @@ def test_pause_client(target, lone):
         assert packages()["pause-client"].available(target).allowed
         fault = prepared("pause-client", target)
         session = owner_of(target, path)
-        assert "runs" in fault.prove(LOOK).evidence
+        assert "does not stand still" in fault.prove(LOOK).evidence
         fault.inject()
         first = fault.proof()
         assert (first.happened, psutil.Process(process.pid).status()) == (False, "stopped")
@@ -199,6 +199,14 @@ def test_pause_client(target, lone):
         ends_within_its_bound(fault)
         said = [process.stdout.readline().strip() for _ in range(3)]
         assert "LOST" in said, "a zombie learns of its end only when it goes on"
+        late, early = prepared("pause-client", target), prepared("pause-client", target)
+        early.inject()
+        process.kill()
+        process.wait()
+        assert not early.prove(LOOK).happened
+        ends_within_its_bound(early)
+        with pytest.raises(NothingToHit, match="cannot be paused"):
+            late.inject()
 
 
 # --- Ways between clients and servers ---
@@ -216,6 +224,16 @@ def test_cut(target):
         ends_within_its_bound(fault)
         client_of(ways).end()
     expire(target.leader().address, client.session)
+
+
+def test_the_end_of_a_session_is_no_cut(target):
+    ways = target.add_client("one")
+    with client_of(ways) as client:
+        fault = prepared("cut", target)
+        expire(target.leader().address, client.session)
+        proof = fault.prove(LOOK)
+        assert not proof.happened
+        assert "not all of these sessions live" in proof.evidence
 
 
 @pytest.mark.parametrize("name", ["lost-request", "lost-reply"])
@@ -250,7 +268,7 @@ def test_a_lost_request_and_a_lost_reply_are_told_apart(target, lone, name):
             fault = prepared(name, target)
             proxy = ways.proxies[1]
             other = proxy.drop_next_request() if name == "lost-reply" else proxy.drop_next_reply()
-            fault._planned[1] = other
+            fault._planned[proxy] = other
             with pytest.raises(ConnectionEnded):
                 client.create(f"{room.path}/a")
             proof = fault.prove(LOOK)
@@ -305,9 +323,11 @@ def test_partition_clients(target):
         assert fault.inject().prove().happened
         assert knock(other.proxies[1].address).answered, "only one client is cut off"
         # What is sent now waits, and is answered when all is well again.
+        (before,) = target.sessions_of(ways)
         xid = client.submit(9, b"\0\0\0\1/")
         with pytest.raises(ConnectionEnded, match="in time"):
             WireClient(ways.proxies[1].address, timeout=0.2)
+        assert target.sessions_of(ways) == [before], "the server has received nothing"
         ends_within_its_bound(fault)
         assert client.answer(xid, 2).error == 0
 
@@ -348,6 +368,15 @@ def test_what_hits_clients_needs_one_with_a_session(lone):
                 prepared(name, target)
         with pytest.raises(NothingToHit, match="idle"):
             prepared("cut", target, client="unknown")
+        for name in ("partition-clients", "blackhole-host"):
+            with pytest.raises(NothingToHit, match="no way to server 7"):
+                prepared(name, target, client="idle", server=7)
+        target.adopt_client("elsewhere", {})
+        with pytest.raises(NothingToHit, match="has no proxies"):
+            prepared("blackhole-host", target, client="elsewhere")
+        for strength in (0, -1, float("inf")):
+            with pytest.raises(LocalViolation, match="above 0"):
+                prepared("delay", target, client="idle", strength=strength)
 
 
 # --- Servers ---
@@ -388,6 +417,11 @@ def test_lose_data_of_majority_alone(target, lone):
         assert not fault.prove(LOOK).happened
         lone.restart()
         assert not fault.prove(LOOK).happened, "a restart loses nothing"
+        lone.kill()
+        for log in lone.data_directory.glob("log.*"):
+            log.unlink()
+        lone.start()
+        assert "snapshot" in fault.prove(LOOK).evidence, "a snapshot still has what logs lack"
         assert fault.inject().prove().happened
         assert client.session not in target.sessions().alive
         with Observer(lone.address) as observer:
@@ -486,6 +520,22 @@ def test_partition_clients_of_some_servers(target3):
         ends_within_its_bound(fault)
 
 
+def test_an_election_is_no_restart_and_a_pause_is_no_crash(target3):
+    """Servers count their uptime anew with each election, and elect without a paused leader."""
+    leader, follower = target3.leader(), target3.ensemble.followers()[0]
+    crash = prepared("kill-leader", target3)
+    restart = prepared("restart-server", target3, server=target3.number_of(follower))
+    leader.pause()
+    while target3.leader() is leader or follower.mode() is None:
+        time.sleep(0.01)
+    proof = restart.prove(LOOK)
+    assert not proof.happened
+    assert "goes on counting" in proof.evidence
+    assert "silent" in crash.prove(LOOK).evidence
+    leader.resume()
+    target3.wait_healthy(20)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("leads", [True, False])
 def test_partition_servers(target3, leads):
@@ -536,6 +586,7 @@ def test_lose_data_of_majority_of_three(target3):
 
 KERNEL = """
 import json, random, sys
+from keepstep.errors import LocalViolation
 from keepstep.testing import ServerSettings, ZooKeeperEnsemble
 from keepstep.testing.faults import Aim, Target, packages
 from keepstep.testing.namespaces import Network
@@ -548,10 +599,14 @@ with Network(3) as net, ZooKeeperEnsemble(3, settings, network=net) as e, Target
     during = fault.inject().prove()
     running, mode = leader.running, leader.mode()
     took = fault.heal()
+    try:
+        Network(1)
+    except LocalViolation as refusal:
+        second = str(refusal)
     print(json.dumps({
         "available": package.available(target).allowed, "before": before.happened,
         "during": during.happened, "evidence": during.evidence, "running": running, "mode": mode,
-        "healed": target.healthy(), "took": took, "after": leader.mode(),
+        "second": second, "healed": target.healthy(), "took": took, "after": leader.mode(),
     }))
 """
 
@@ -569,6 +624,7 @@ def test_partition_servers_kernel():
     assert (told["available"], told["before"], told["during"]) == (True, False, True), told
     assert (told["running"], told["mode"]) == (True, None), "it runs and does not serve"
     assert (told["healed"], told["after"]) == ("", "follower")
+    assert "close() it first" in told["second"], "and the first one stays as it is"
     assert told["took"] <= packages()["partition-servers-kernel"].heals_within
 
 

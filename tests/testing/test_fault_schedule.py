@@ -19,7 +19,14 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 
 from keepstep.errors import LocalViolation
-from keepstep.testing import ServerSettings, WireClient, ZooKeeperEnsemble, ZooKeeperServer, mode_of
+from keepstep.testing import (
+    ConnectionEnded,
+    ServerSettings,
+    WireClient,
+    ZooKeeperEnsemble,
+    ZooKeeperServer,
+    mode_of,
+)
 from keepstep.testing.faults import (
     FaultRunner,
     FaultStatus,
@@ -121,6 +128,28 @@ def test_a_fault_whose_proof_does_not_show_is_not_proved(target, monkeypatch):
     record = FaultRunner(target).do(planned("pause-server"))
     assert record.status is FaultStatus.NOT_PROVED
     assert "answered" in record.detail
+
+
+@pytest.mark.zookeeper
+def test_servers_that_do_not_answer_cannot_be_hit(target, monkeypatch):
+    def silent(_self, _number):
+        message = "the server does not answer"
+        raise ConnectionEnded(message)
+
+    monkeypatch.setattr("keepstep.testing.faults.target.Target.number_of", silent)
+    record = FaultRunner(target).do(planned("pause-server"))
+    assert record.status is FaultStatus.NOTHING_TO_HIT
+    assert record.detail == "the server does not answer"
+
+
+@pytest.mark.zookeeper
+def test_what_heals_too_late_is_not_healed(target, lone, monkeypatch):
+    monkeypatch.setattr("keepstep.testing.faults.nodes.PauseServer.heals_within", 0.0)
+    with package_of("pause-server").inject(target) as fault:
+        with pytest.raises(NotHealed, match="did not heal within 0 s"):
+            fault.heal()
+        monkeypatch.undo()
+    assert mode_of(lone.address) == "standalone"
 
 
 @pytest.mark.zookeeper

@@ -3,11 +3,12 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
 
-from keepstep.errors import RemoteViolation
+from keepstep.errors import RemoteViolation, ToolFailed
 from keepstep.testing import Address, ConnectionEnded, Opcode, WireClient
 from keepstep.testing.ports import LOOPBACK, hold_port
 from keepstep.testing.wire import Check, Create, JuteReader, SetData, multi_body, named_paths
@@ -62,6 +63,50 @@ def test_a_server_that_speaks_something_else_is_refused():
             WireClient(held.address)
         thread.join()
     held.release()
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (b"\0\0\0\3abc", "ends inside a field"),
+        (b"\xff\xff\xff\xff", "no ZooKeeper server"),
+        (
+            b"\0\0\0\x1e" + b"\xff" * 4 + bytes(12) + bytes(8) + b"\0\0\0\2\xff\xff",
+            "not encoded as UTF-8",
+        ),
+    ],
+)
+def test_what_is_no_reply_is_refused(says, told):
+    held = hold_port()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(held.address)
+        listener.listen()
+
+        def welcome():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1024)
+                granted = bytes(4) + (4000).to_bytes(4, "big") + (7).to_bytes(8, "big")
+                hello = granted + (16).to_bytes(4, "big") + bytes(16) + b"\0"
+                connection.sendall(len(hello).to_bytes(4, "big") + hello + says)
+                connection.recv(1024)
+
+        thread = threading.Thread(target=welcome)
+        thread.start()
+        client = WireClient(held.address)
+        with pytest.raises(RemoteViolation, match=told):
+            client.sync()
+        client.abandon()
+        thread.join()
+    held.release()
+
+
+def test_where_ports_cannot_be_held_is_said(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(ToolFailed, match="let TMPDIR name"):
+        hold_port()
 
 
 def test_nobody_listens():

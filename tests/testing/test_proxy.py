@@ -18,6 +18,7 @@ from keepstep.testing import (
     WireClient,
     connections,
     dump,
+    four_letter_word,
     read_transactions,
 )
 from keepstep.testing.ports import hold_port
@@ -165,6 +166,48 @@ def test_refuse_is_a_server_that_is_down(proxy):
     proxy.heal()
     with WireClient(proxy.address):
         pass
+
+
+def test_a_four_letter_word_passes_as_it_is(shared_server, proxy):
+    assert "Mode: standalone" in four_letter_word(proxy.address, "srvr")
+    assert "clients" in four_letter_word(proxy.address, "stat").lower()
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"", b"\0\0\0\1x", b"\0\0\0\0\0\0\0\2xx", b"\xff\xff\xff\xff"]
+)
+def test_what_is_no_request_harms_nobody_else(proxy, nonsense):
+    with WireClient(proxy.address) as client, socket.create_connection(proxy.address) as stranger:
+        stranger.sendall(nonsense)
+        # No text in UTF-8: no fault can look for its path, and the server does not know it.
+        unread = client.submit(Opcode.GET_DATA, b"\0\0\0\2\xff\xff\0")
+        assert client.answer(unread).error
+        client.sync()
+    with WireClient(proxy.address) as client:
+        client.sync()
+
+
+def test_a_shorter_delay_is_for_what_is_under_way_too(proxy, folder):
+    with WireClient(proxy.address) as client:
+        proxy.delay(30)
+        number = client.submit_operation(Create(f"{folder}/a"))
+        until(lambda: proxy.hold().waiting)
+        proxy.release()
+        proxy.delay(0)
+        assert client.answer(number, 2).error == 0
+        with pytest.raises(LocalViolation, match="before it was sent"):
+            proxy.delay(-1)
+
+
+def test_a_proxy_that_was_closed_stays_closed(shared_server):
+    proxy = FaultProxy(shared_server.address)
+    proxy.close()
+    proxy.heal()
+    proxy.close()
+    with pytest.raises(ConnectionEnded, match="refused"):
+        WireClient(proxy.address)
+    with pytest.raises(LocalViolation, match="closed"):
+        proxy.accept()
 
 
 def test_requests_of_other_protocols_cannot_be_told_apart(shared_server):

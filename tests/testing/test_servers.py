@@ -103,8 +103,8 @@ def test_a_killed_server_refuses_connections_until_it_is_started():
 
 
 def test_a_server_that_cannot_start_says_why():
-    # A tick of 0 ms is refused by ZooKeeper itself.
-    settings = ServerSettings(longest_session=-1, start_timeout=5)
+    # ZooKeeper itself refuses such a member.
+    settings = ServerSettings(start_timeout=5)
     server = ZooKeeperServer(settings, number=1, members=["server.1=nonsense"])
     with pytest.raises(ToolFailed, match="has ended"), server:
         pass
@@ -134,13 +134,18 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("size", [0, 3])
-def test_the_servers_end_when_their_test_run_is_killed(size):
+def test_the_servers_end_when_their_test_run_is_killed(size, tmp_path):
     """One is paused, one is down, one never ran: nothing is left of any of them."""
+    # The kernel tells where a process really is, not through which link.
+    link = tmp_path / "link"
+    (tmp_path / "place").mkdir()
+    link.symlink_to("place")
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(size)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | {"TMPDIR": str(link)},
     ) as run:
         told = [line.split() for line in iter(run.stdout.readline, "ready\n")]
         processes = [int(number) for number, _ in told if number != "0"]
@@ -152,6 +157,44 @@ def test_the_servers_end_when_their_test_run_is_killed(size):
     until(lambda: not any(map(psutil.pid_exists, processes)))
     until(lambda: not any(folder.exists() for folder in folders))
     assert psutil.pid_exists(os.getpid())
+
+
+FORKED = """
+import os, signal, sys
+from keepstep.testing import ZooKeeperServer, servers
+first = ZooKeeperServer()
+first.start()
+# Somebody ends the watchdog: the next one knows the first server too.
+servers._watchdog._process.kill()
+servers._watchdog._process.wait()
+second = ZooKeeperServer()
+second.start()
+child = os.fork()
+if not child:
+    sys.stdin.read()
+    os._exit(0)
+for server in (first, second):
+    print(server.process_id, server.data_directory.parent.parent, flush=True)
+print("ready", child, flush=True)
+signal.pause()
+"""
+
+
+def test_servers_end_with_their_test_run_though_its_watchdog_was_ended_and_a_child_lives_on():
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        told = [run.stdout.readline().split() for _ in range(3)]
+        child = int(told.pop()[1])
+        processes = [int(number) for number, _ in told]
+        assert all(map(psutil.pid_exists, [*processes, child]))
+        run.kill()
+        until(lambda: not any(map(psutil.pid_exists, processes)))
+        assert psutil.pid_exists(child)
+        until(lambda: not any(Path(folder).exists() for _, folder in told))
+        run.stdin.close()
+        run.stdin = None
+    until(lambda: not psutil.pid_exists(child))
 
 
 def test_the_watchdog_spares_a_process_that_got_the_number_of_one_of_ours(tmp_path):

@@ -129,7 +129,16 @@ def test_three_servers_by_hand(temporary):
         assert running.ask("cut")["connections"] == 0
         assert "kill" in running.ask("help")["commands"]
         assert running.ask("faults")["faults"]["kill-leader"]["available"]
-        for wrong in ("frob", "kill 9", "kill", "expire zz", "partition 1 1", "fault flood", "'"):
+        for wrong in (
+            "frob",
+            "kill 9",
+            "kill",
+            "expire zz",
+            "expire -5",
+            "partition 1 1",
+            "fault flood",
+            "'",
+        ):
             assert running.ask(wrong)["event"] == "error", wrong
         # What is down and what stands still at the end is ended all the same.
         running.ask(f"kill {follower}")
@@ -157,10 +166,11 @@ def test_it_ends_when_it_is_told_to(temporary, number):
     assert left_in(temporary) == []
 
 
-def test_data_is_kept_where_it_is_asked_for(temporary, tmp_path):
+def test_data_is_kept_where_it_is_asked_for(temporary, tmp_path, monkeypatch):
     data = tmp_path / "data"
-    for _ in range(2):
-        with tinkering("--data", str(data)) as running:
+    monkeypatch.chdir(tmp_path)
+    for name in ("data", str(data)):
+        with tinkering("--data", name) as running:
             address = address_of(running.hear()["servers"][0]["address"])
             with WireClient(address) as client:
                 if client.exists("/kept") is None:
@@ -244,6 +254,7 @@ def somebody_who_says(text):
             b"ClickHouse Keeper version: v24.8.4.13-lts-8a1e\nMode: standalone\n",
             "ClickHouse Keeper v24.8.4.13-lts-8a1e, not Apache ZooKeeper",
         ),
+        (b"\x1b[2J\x1b[31mRed version: 1\nMode: x\n", "no ZooKeeper server: it says '\\x1b[2J"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "no ZooKeeper server: it says 'SSH-2.0-OpenSSH_9.2'"),
         (b"", "no ZooKeeper server: it says nothing"),
         (b"Zookeeper version: 3.4.14-4c25d480, built on 2019\nMode: leader\n", "older than 3.8.0"),

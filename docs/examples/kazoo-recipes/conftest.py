@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -44,15 +45,14 @@ def path() -> str:
 @pytest.fixture
 def meet(server: ZooKeeperServer) -> Iterator[Callable[..., Peer]]:
     """Makes people; they are gone after the test."""
-    met: list[Peer] = []
+    with contextlib.ExitStack() as met:
 
-    def make(kind: type[KazooClient] = KazooClient) -> Peer:
-        met.append(Peer(server, kind))
-        return met[-1]
+        def make(kind: type[KazooClient] = KazooClient) -> Peer:
+            peer = Peer(server, kind)
+            met.callback(peer.close)
+            return peer
 
-    yield make
-    for peer in met:
-        peer.close()
+        yield make
 
 
 @pytest.fixture

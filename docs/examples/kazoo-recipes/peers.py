@@ -41,7 +41,11 @@ class Peer:
         # kazoo waits longer after each attempt by default, in the end for an hour.
         often = {"max_tries": -1, "delay": 0.01, "backoff": 1, "max_delay": 0.02}
         self.kazoo = kind(str(self.proxy.address), timeout=SESSION_TIMEOUT, connection_retry=often)
-        self.kazoo.start()
+        try:
+            self.kazoo.start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def session(self) -> int:

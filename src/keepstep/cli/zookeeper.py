@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import shlex
 import sys
 import threading
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 CLIENT = "client"
+_MOST_NAMES = 5
 
 COMMANDS = {
     "status": ("", "which servers run, lead and follow; sessions and their ephemerals"),
@@ -71,6 +73,8 @@ class _Tinkering:
             fields["proxies"] = self._target.clients[CLIENT].hosts
             lines.append(f"through proxies: {fields['proxies']}")
         lines += [self._line(server) for server in servers]
+        if sys.stdin is not None and sys.stdin.isatty():
+            lines.append("type `help` for what can be done with them; `quit` or Ctrl-C ends them")
         self.say("ready", "\n".join(lines), **fields)
 
     def _hosts(self) -> str:
@@ -81,11 +85,7 @@ class _Tinkering:
             {
                 "number": number,
                 "address": str(server.address),
-                "state": "paused"
-                if server.paused
-                else (server.mode() or "does not serve")
-                if server.running
-                else "down",
+                "state": _state(server),
                 "process": server.process_id if server.running else None,
                 "data": str(server.data_directory),
             }
@@ -193,12 +193,11 @@ class _Tinkering:
     def _expire(self, session: str) -> None:
         from keepstep.testing import expire
 
-        try:
-            number = int(session, 16)
-        except ValueError:
+        if not re.fullmatch("(0x)?[0-9a-f]{1,16}", session):
             raise LocalViolation(
                 f"{session!r} is no session; write it as `status` does, such as 0x10000ab"
-            ) from None
+            )
+        number = int(session, 16)
         address = self._target.leader().address
         proof = expire(address, number, address)
         gone = ", ".join(proof.ephemerals) or "no ephemeral"
@@ -246,6 +245,12 @@ class _Tinkering:
     def _heal(self) -> None:
         self._target.heal()
         self._status()
+
+
+def _state(server: ZooKeeperServer) -> str:
+    if not server.running:
+        return "down"
+    return "paused" if server.paused else server.mode() or "does not serve"
 
 
 def _listed(numbers: Any) -> str:
@@ -300,9 +305,10 @@ def _kept(data: Path, servers: int) -> Iterator[None]:
         there = {path.name for path in data.iterdir()} - {"keepstep.lock"}
         mine = {f"server-{number}" for number in range(1, servers + 1)}
         if there and there != mine:
+            some = ", ".join(sorted(there)[:_MOST_NAMES]) + ", ..." * (len(there) > _MOST_NAMES)
             raise LocalViolation(
-                f"{data} holds {', '.join(sorted(there))}; --data names a directory of an earlier "
-                f"run with --servers {servers}, or an empty one"
+                f"{data} holds {some}; --data names a directory of an earlier run with "
+                f"--servers {servers}, or an empty one"
             )
         lock = FileLock(data / "keepstep.lock")
         lock.acquire(timeout=0)
@@ -313,8 +319,9 @@ def _kept(data: Path, servers: int) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        # In this order: nobody can have locked the file that is removed.
         (data / "keepstep.lock").unlink(missing_ok=True)
+        lock.release()
 
 
 def _look(hosts: str, *, as_json: bool) -> None:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["FakeServer", "FakeZooKeeper"]
 
 _TOLD = {"created": 1, "deleted": 2, "changed": 3, "children": 4}
+_MOVED = "SessionMoved"
 _UNIMPLEMENTED = "Unimplemented"
 _MOST_STEPS = 1_000_000
 _PACES = (1.0, 0.2, 0.02)
@@ -285,6 +286,7 @@ class FakeZooKeeper:
             self._end_connections_before(client)
         if request.kind in {"data", "exists", "children"}:
             waiting.due = 0
+            self._look_where_it_is(waiting, client.server)
         elif request.kind == "write" and isinstance(request.operations[0], Check):
             # A check belongs into a multi; alone it reaches no leader.
             waiting.due, waiting.error, waiting.zxid = 0, _UNIMPLEMENTED, -1
@@ -314,8 +316,21 @@ class FakeZooKeeper:
                 self._resume(waiting, server)
             case "sync":
                 waiting.due = len(self._log)
+                self._look_where_it_is(waiting, server)
         if self._size == 1 and server.applied < len(self._log):
             self._apply(server)
+
+    def _look_where_it_is(self, waiting: Waiting, server: FakeServer) -> None:
+        """Refuse what is asked of the leader for a session that has moved to another server.
+
+        Of what changes nothing it looks only at the requests of its own clients; followers do
+        not know where their sessions are.
+        """
+        if server.number == self.leader:
+            session = waiting.client.session
+            error = self._rules.session_error(self._service, session, server.number)
+            if error == _MOVED:
+                waiting.error = error
 
     def _record(self, waiting: Waiting, decision: derived.Decision) -> None:
         self._service = decision.service
@@ -427,7 +442,7 @@ class FakeZooKeeper:
         """A server answers the oldest request of a connection."""
         waiting = client.waiting.popleft()
         request, server = waiting.request, client.server
-        if waiting.error == "SessionMoved":
+        if waiting.error == _MOVED:
             self._end(client)
             return
         answer = Answer(request.xid, waiting.zxid or server.zxid, CODES[waiting.error], "")

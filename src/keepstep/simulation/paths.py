@@ -10,7 +10,8 @@ from keepstep.simulation.service import NO_NUMBER, Name, Path
 __all__ = ["is_proper", "name_text", "path_of", "path_to_create", "text_of"]
 
 _NUMBERED = re.compile(r"(.*)([0-9]{10})", re.DOTALL | re.ASCII)
-_FORBIDDEN = re.compile("[\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\uffff]")
+# Java has two characters for each one beyond U+FFFF, and both are of the third range.
+_FORBIDDEN = re.compile("[\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\U0010ffff]")
 
 
 def is_proper(path: str) -> bool:

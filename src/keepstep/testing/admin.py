@@ -22,6 +22,7 @@ from keepstep.testing.installation import (
 from keepstep.testing.wire import (
     Address,
     ConnectionEnded,
+    Refusal,
     SessionGone,
     WireClient,
     resume_request,
@@ -47,6 +48,7 @@ __all__ = [
     "zxid_of",
 ]
 
+_LONGEST_ANSWER = 64 * 1024 * 1024
 _SESSION = re.compile(r"^\s*(0x[0-9a-f]+)")
 _SECRET = 0xB3415C00
 _MASK = (1 << 48) - 1
@@ -63,9 +65,10 @@ def four_letter_word(address: Address, word: str, timeout: float = 5.0) -> str:
 
     Raises:
         ConnectionEnded: Nobody listens, or no answer comes in time.
+        RemoteViolation: The answer has no end.
     """
     deadline = time.monotonic() + timeout
-    pieces = []
+    pieces = bytearray()
     try:
         with socket.create_connection(address, timeout) as connection:
             connection.sendall(word.encode())
@@ -74,19 +77,21 @@ def four_letter_word(address: Address, word: str, timeout: float = 5.0) -> str:
                 piece = connection.recv(65536)
                 if not piece:
                     break
-                pieces.append(piece)
+                pieces += piece
+                if len(pieces) > _LONGEST_ANSWER:
+                    raise RemoteViolation(f"{address} answers {word!r} without an end")
     except OSError as error:
         raise ConnectionEnded(f"{address} did not answer {word!r}: {error}") from error
-    return b"".join(pieces).decode(errors="replace")
+    return pieces.decode(errors="replace")
 
 
 def mode_of(address: Address, timeout: float = 0.25) -> str | None:
     """`standalone`, `leader`, `follower` or `observer`; None if the server does not serve now."""
     try:
         answer = four_letter_word(address, "srvr", timeout)
-    except ConnectionEnded:
+    except (ConnectionEnded, RemoteViolation):
         return None
-    found = re.search(r"^Mode: (\S+)", answer, re.MULTILINE)
+    found = re.search(r"^Mode: (\w+)", answer, re.MULTILINE)
     return found.group(1) if found else None
 
 
@@ -114,13 +119,13 @@ def check_server(address: Address, timeout: float = 5.0) -> Introduction:
         ToolFailed: It is older than 3.8.
     """
     told = four_letter_word(address, "srvr", timeout)
-    found = re.search(r"^Zookeeper version: *(\d[^\s,]*)", told, re.MULTILINE)
+    found = re.search(r"^Zookeeper version: *(\d[\w.${}-]*)", told, re.MULTILINE)
     if not found:
         raise RemoteViolation(_stranger(address, told.strip()))
     version = parse_version(found.group(1))
     require_supported(version, str(address))
     warn_of_defects(version, str(address))
-    mode = re.search(r"^Mode: (\S+)", told, re.MULTILINE)
+    mode = re.search(r"^Mode: (\w+)", told, re.MULTILINE)
     return Introduction(found.group(1), mode.group(1) if mode else "", defects_of(version))
 
 
@@ -132,7 +137,8 @@ def _stranger(address: Address, told: str) -> str:
         )
     if "not currently serving" in told:
         return f"the ZooKeeper server at {address} does not serve now: it has no leader"
-    if other := re.search(r"^(.*\S) version: *(\S*)", told, re.MULTILINE):
+    # Only what can be shown on a terminal, however long: anybody may have written it.
+    if other := re.search(r"^([ -~]{1,40}) version: *([!-~]{0,40})", told, re.MULTILINE):
         return (
             f"at {address} there is {other.group(1)} {other.group(2).rstrip(',')}, not Apache "
             "ZooKeeper; nothing that is shown here holds for it"
@@ -215,22 +221,30 @@ class Connection:
 
 
 def connections(address: Address) -> list[Connection]:
-    """Connections that a server holds."""
+    """Connections that a server holds.
+
+    Raises:
+        ConnectionEnded: The server does not answer.
+        RemoteViolation: It tells numbers that are none.
+    """
     found = []
     for line in four_letter_word(address, "cons").splitlines():
         peer = re.match(r"\s*/?\[?([^\s\]]+)\]?:(\d+)\[\d+\]\((.*)\)\s*$", line)
         if not peer:
             continue
         told = dict(part.split("=", 1) for part in peer.group(3).split(",") if "=" in part)
-        found.append(
-            Connection(
-                Address(peer.group(1), int(peer.group(2))),
-                int(told.get("sid", "0x0"), 16),
-                int(told.get("to", "0")) / 1000,
-                int(told.get("queued", "0")),
-                int(told.get("recved", "0")),
+        try:
+            found.append(
+                Connection(
+                    Address(peer.group(1), int(peer.group(2))),
+                    int(told.get("sid", "0x0"), 16),
+                    int(told.get("to", "0")) / 1000,
+                    int(told.get("queued", "0")),
+                    int(told.get("recved", "0")),
+                )
             )
-        )
+        except ValueError as error:
+            raise RemoteViolation(f"{address} tells of a connection: {line[:200]!r}") from error
     return found
 
 
@@ -397,8 +411,9 @@ def _end_session(address: Address, session: int) -> int:
             password = session_password(session)
             client = WireClient(address, session=session, password=password, first_xid=_FAR_XID)
             return client.end()
-        except ConnectionEnded:
-            # Its own client reconnected at the same moment, which closes our connection.
+        except (ConnectionEnded, Refusal):
+            # Its own client reconnected at the same moment, which closes our connection or, at
+            # another server, has our request refused.
             continue
         except SessionGone:
             return 0

@@ -61,6 +61,7 @@ class Network:
         size: Number of servers.
 
     Raises:
+        LocalViolation: The size is none, or there is a network here that was not closed.
         ToolMissing: A tool is not there.
         ToolFailed: This process is in the machine's own network, or may not make networks.
     """
@@ -71,6 +72,8 @@ class Network:
         if reason := why_no_namespaces():
             missing = "is not there" in reason
             raise (ToolMissing if missing else ToolFailed)(f"no network namespaces: {reason}")
+        if _SWITCH in _interfaces():
+            raise LocalViolation("there is such a network here already; close() it first")
         self._holders: dict[int, subprocess.Popen[bytes]] = {}
         self._separated: set[tuple[int, int]] = set()
         try:
@@ -90,6 +93,8 @@ class Network:
                 [_path("unshare"), "-n", "sh", "-c", "echo ready; read line"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # An interrupt from the terminal is ours to obey, when the servers have ended.
+                start_new_session=True,
             )
             self._holders[number] = holder
             if holder.stdout is None or holder.stdout.readline() != b"ready\n":

@@ -72,11 +72,21 @@ def hold_port(wanted: int | None = None) -> HeldPort:
 
     Raises:
         LocalViolation: The wanted one is no port.
-        ToolFailed: It is taken; or all the ports in question are.
+        ToolFailed: It is taken; or all the ports in question are; or nothing can be locked.
     """
     # A folder of our own, because we may not open what another user has locked.
-    folder = Path(tempfile.gettempdir()) / f"keepstep-ports-{Path.home().name}"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.gettempdir()) / f"keepstep-ports-{os.getuid()}"
+    try:
+        folder.mkdir(exist_ok=True)
+        return _held(folder, wanted)
+    except OSError as error:
+        raise ToolFailed(
+            f"ports cannot be held by locks in {folder}: {error}; remove it, or let TMPDIR name a "
+            "folder that may be written to"
+        ) from error
+
+
+def _held(folder: Path, wanted: int | None) -> HeldPort:
     if wanted is not None:
         if not 0 < wanted < _PORTS:
             raise LocalViolation(f"{wanted} is no port; there are those from 1 to {_PORTS - 1}")

@@ -26,7 +26,15 @@ from typing import Any, Self, TypeVar
 from keepstep.errors import InternalError, LocalViolation, RemoteViolation, ToolFailed
 from keepstep.testing.blackhole import Blackhole
 from keepstep.testing.ports import hold_port
-from keepstep.testing.wire import WRITES, Address, JuteReader, Opcode, multi_refusal, named_paths
+from keepstep.testing.wire import (
+    LARGEST_FRAME,
+    WRITES,
+    Address,
+    JuteReader,
+    Opcode,
+    multi_refusal,
+    named_paths,
+)
 
 __all__ = ["Effect", "FaultProxy", "PlannedFault", "Traffic"]
 
@@ -73,6 +81,8 @@ class Effect:
         connections: Number of connections that it hit.
         sessions: Their sessions, as far as known.
         request: The request that it was about, if it was about one.
+        peer: For a dropped request or reply: our end of the connection to the server that was
+            cut with it, which is how the server knows it.
         applied: For a dropped reply: whether the server had accepted the request. For a dropped
             request: False, because the server never saw it. None for other faults.
         zxid: For a dropped reply: the newest transaction when the server answered.
@@ -83,6 +93,7 @@ class Effect:
     connections: int = 0
     sessions: tuple[int, ...] = ()
     request: Traffic | None = None
+    peer: Address | None = None
     applied: bool | None = None
     zxid: int = 0
     waiting: int = 0
@@ -151,7 +162,12 @@ class _Loop:
                 threading.Thread(
                     target=self._loop.run_forever, name="keepstep-proxies", daemon=True
                 ).start()
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
+        running = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return running.result(_PATIENCE)
+        except TimeoutError as error:
+            running.cancel()
+            raise InternalError("the thread of the proxies does not answer") from error
 
 
 _loop = _Loop()
@@ -165,6 +181,11 @@ class _Flow:
     ended: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     free: float = 0.0
+
+    def hasten(self, latest: float) -> None:
+        """Let no frame that waits be due later than this."""
+        self.frames = deque((min(due, latest), frame) for due, frame in self.frames)
+        self.changed.set()
 
 
 class _Link:
@@ -185,6 +206,12 @@ class _Link:
     @property
     def waiting(self) -> int:
         return len(self.outward.frames) + len(self.inward.frames)
+
+    @property
+    def peer(self) -> Address | None:
+        """Our end of the connection to the server; None before there is one."""
+        name = self.server[1].get_extra_info("sockname") if self.server else None
+        return Address(name[0], name[1]) if name else None
 
     def poke(self) -> None:
         """Let the forwarding tasks look again."""
@@ -242,25 +269,29 @@ class _Link:
         self,
         reader: asyncio.StreamReader,
         flow: _Flow,
-        see: Callable[[bytes, bool], bytes | None],
+        see: Callable[[bytes, bool], None],
     ) -> None:
         """Read frames, let faults look at them, and queue them."""
-        first = True
+        framed, first = self.proxy.framed, True
         try:
             while True:
-                if self.proxy.framed:
-                    head = await reader.readexactly(4)
-                    body = await reader.readexactly(int.from_bytes(head, "big"))
-                    frame = see(body, first)
-                    first = False
-                    data = None if frame is None else head + frame
+                if framed:
+                    data = await reader.readexactly(4)
+                    length = int.from_bytes(data, "big")
+                    # A four-letter word would be a length that no server takes, and so would
+                    # the answer to it be. They pass as they are.
+                    framed = length <= LARGEST_FRAME
+                    if framed:
+                        body = await reader.readexactly(length)
+                        see(body, first)
+                        first = False
+                        data += body
                 else:
                     data = await reader.read(_CHUNK)
                     if not data:
                         break
-                if data is not None:
-                    flow.frames.append((time.monotonic() + self.proxy.delay_seconds, data))
-                    flow.changed.set()
+                flow.frames.append((time.monotonic() + self.proxy.delay_seconds, data))
+                flow.changed.set()
         except (asyncio.IncompleteReadError, ConnectionResetError, _Cut):
             pass  # The peer, or a fault, ended it here; what came before is still forwarded.
         flow.ended = True
@@ -293,9 +324,10 @@ class _Link:
                 raise _Cut
             await flow.changed.wait()
 
-    def _see_request(self, body: bytes, first: bool) -> bytes | None:  # noqa: FBT001
+    def _see_request(self, body: bytes, first: bool) -> None:  # noqa: FBT001
+        """Let a planned fault strike at it, if there is one; what is no request just passes."""
         if first or len(body) < _HEADER.size:
-            return body
+            return
         xid, opcode = _HEADER.unpack_from(body)
         try:
             paths = named_paths(opcode, body[_HEADER.size :])
@@ -311,30 +343,44 @@ class _Link:
                     self.awaited[xid] = request, fault
                 else:
                     sessions = (self.session,) if self.session else ()
-                    fault.strike(Effect(fault.fault, 1, sessions, request=request, applied=False))
+                    fault.strike(
+                        Effect(
+                            fault.fault,
+                            1,
+                            sessions,
+                            request=request,
+                            peer=self.peer,
+                            applied=False,
+                        )
+                    )
                     raise _Cut
                 break
-        return body
 
-    def _see_reply(self, body: bytes, first: bool) -> bytes | None:  # noqa: FBT001
+    def _see_reply(self, body: bytes, first: bool) -> None:  # noqa: FBT001
+        """Strike if its request was chosen for that; what is no reply just passes."""
         if first:
-            reader = JuteReader(body)
-            reader.number()
-            reader.number()
-            self.session = reader.long()
-            return body
+            with contextlib.suppress(RemoteViolation):
+                reader = JuteReader(body)
+                reader.number()
+                reader.number()
+                self.session = reader.long()
+            return
+        if len(body) < _REPLY.size:
+            return
         xid, zxid, error = _REPLY.unpack_from(body)
         request = self.kinds.pop(xid, None)
         if xid in self.awaited:
             request, fault = self.awaited.pop(xid)
             if not error and request.opcode == Opcode.MULTI:
-                error = multi_refusal(body[_REPLY.size :])
+                with contextlib.suppress(RemoteViolation):
+                    error = multi_refusal(body[_REPLY.size :])
             fault.strike(
                 Effect(
                     fault.fault,
                     1,
                     (self.session,),
                     request=request,
+                    peer=self.peer,
                     applied=error == 0,
                     zxid=zxid,
                 )
@@ -342,7 +388,6 @@ class _Link:
             raise _Cut
         if request:
             self.proxy.answered += 1
-        return body
 
 
 class _Cut(Exception):
@@ -360,6 +405,9 @@ class FaultProxy:
     Attributes:
         address: Where the client connects.
         answered: Number of requests whose answers were passed on.
+
+    Raises:
+        ToolFailed: No port is free.
     """
 
     def __init__(self, upstream: Address, *, framed: bool = True) -> None:
@@ -376,7 +424,11 @@ class FaultProxy:
         self._blackhole: Blackhole | None = None
         self._port = hold_port()
         self.address = self._port.address
-        _loop.run(self._listen())
+        try:
+            _loop.run(self._listen())
+        except BaseException:
+            self._port.release()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -385,7 +437,10 @@ class FaultProxy:
         self.close()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, *self.address)
+        try:
+            self._server = await asyncio.start_server(self._accept, *self.address)
+        except OSError as error:
+            raise ToolFailed(f"the proxy cannot listen at {self.address}: {error}") from error
 
     async def _unlisten(self) -> None:
         server, self._server = self._server, None
@@ -459,9 +514,7 @@ class FaultProxy:
         return _loop.run(self._server_ends())
 
     async def _server_ends(self) -> frozenset[Address]:
-        writers = [link.server[1] for link in self._links if link.server]
-        names = [writer.get_extra_info("sockname") for writer in writers]
-        return frozenset(Address(name[0], name[1]) for name in names if name)
+        return frozenset(peer for link in self._links if (peer := link.peer))
 
     async def _current(self) -> Effect:
         return self._effect("", list(self._links))
@@ -503,10 +556,18 @@ class FaultProxy:
         return _loop.run(clear())
 
     def delay(self, seconds: float) -> Effect:
-        """From now on let each frame take this much longer, in each direction; 0 ends it."""
+        """From now on let each frame take this much longer, in each direction; 0 ends it.
+
+        Frames under way then arrive no later than those that are sent now.
+        """
+        if seconds < 0:
+            raise LocalViolation(f"nothing arrives {-seconds} s before it was sent")
 
         async def change() -> Effect:
             self.delay_seconds = seconds
+            for link in self._links:
+                link.outward.hasten(time.monotonic() + seconds)
+                link.inward.hasten(time.monotonic() + seconds)
             return self._effect("delay", list(self._links))
 
         return _loop.run(change())
@@ -576,7 +637,13 @@ class FaultProxy:
         return effect
 
     def accept(self) -> Effect:
-        """End `refuse` and `blackhole`."""
+        """End `refuse` and `blackhole`.
+
+        Raises:
+            LocalViolation: The proxy was closed.
+        """
+        if self._closed:
+            raise LocalViolation("the proxy was closed; make a new one")
         if self._blackhole:
             self._blackhole.close()
             self._blackhole = None
@@ -589,7 +656,12 @@ class FaultProxy:
         return _loop.run(change())
 
     def heal(self) -> None:
-        """End every fault that lasts, and give up those that have not struck."""
+        """End every fault that lasts, and give up those that have not struck.
+
+        Of a proxy that was closed there is nothing to be healed.
+        """
+        if self._closed:
+            return
         self.cancel_planned()
         self.delay(0.0)
         self.throttle(0.0)

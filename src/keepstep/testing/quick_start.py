@@ -82,9 +82,7 @@ def _found_or_made(
             vain.touch()
             try:
                 made = _make(archive, installation, options, serve)
-            except Exception:
-                raise
-            except BaseException:
+            except (KeyboardInterrupt, SystemExit):
                 # An interrupt says nothing about the archive.
                 vain.unlink()
                 raise

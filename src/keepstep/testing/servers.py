@@ -10,6 +10,7 @@ and end with the process that started them, however that ends.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import signal
@@ -85,49 +86,93 @@ class _Watchdog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._owner = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._notes: dict[str, str] = {}
+        atexit.register(self._end)
+        os.register_at_fork(after_in_child=self._leave_to_parent)
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: let go of the pipe, which must close when the parent ends."""
+        self._lock = threading.Lock()
+        self._notes = {}
+        process, self._process = self._process, None
+        if process and process.stdin:
+            process.stdin.close()
+            # It is not our child, so it is not ours to wait for.
+            process.returncode = 0
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", watchdog.__file__],
+            stdin=subprocess.PIPE,
+            # Whole lines at once, and nothing in a buffer that a forked child would have as well.
+            bufsize=0,
+            start_new_session=True,
+        )
+
+    def _write(self, line: str) -> None:
+        if self._process is None or self._process.stdin is None:
+            raise InternalError("the watchdog has no pipe")
+        self._process.stdin.write(os.fsencode(f"{line}\n"))
+
+    def _note(self, what: str, more: str = "") -> None:
+        with self._lock:
+            self._notes[what] = more
+            self._tell(f"+ {what}{more}")
+
+    def _forget(self, what: str) -> None:
+        with self._lock:
+            self._notes.pop(what, None)
+            self._tell(f"- {what}")
 
     def _tell(self, line: str) -> None:
-        with self._lock:
-            if self._process is None or self._owner != os.getpid():
-                self._owner = os.getpid()
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", watchdog.__file__],
-                    stdin=subprocess.PIPE,
-                    start_new_session=True,
-                    text=True,
-                )
-                atexit.register(self._end)
-            pipe = self._process.stdin
-            if pipe is None:
-                raise InternalError("the watchdog has no pipe")
-            try:
-                pipe.write(line)
-                pipe.flush()
-            except BrokenPipeError as error:
-                raise ToolFailed("the watchdog of the test servers was ended") from error
+        try:
+            if self._process:
+                self._write(line)
+                return
+        except BrokenPipeError:
+            # Somebody has ended it. Another one takes its place, and has to know everything.
+            self._end()
+        self._start()
+        for what, more in self._notes.items():
+            self._write(f"+ {what}{more}")
 
     def _end(self) -> None:
         """Close the pipe, so that the watchdog does what is left to do and ends."""
-        if self._process and self._process.stdin and self._owner == os.getpid():
-            self._process.stdin.close()
-            self._process.wait()
+        process, self._process = self._process, None
+        if process and process.stdin:
+            process.stdin.close()
+            process.wait()
 
     def note_group(self, group: int, directory: Path) -> None:
-        self._tell(f"+ group {group} {directory}\n")
+        self._note(f"group {group}", f" {directory}")
 
     def forget_group(self, group: int) -> None:
-        self._tell(f"- group {group}\n")
+        self._forget(f"group {group}")
 
     def note_directory(self, directory: Path) -> None:
-        self._tell(f"+ directory {directory}\n")
+        self._note(f"directory {directory}")
 
     def forget_directory(self, directory: Path) -> None:
-        self._tell(f"- directory {directory}\n")
+        self._forget(f"directory {directory}")
 
 
 _watchdog = _Watchdog()
+
+
+def ends_with_us(group: int, directory: Path) -> None:
+    """Have a process group killed when this process ends, however it ends.
+
+    Args:
+        group: Its number, which is the process id of its first process.
+        directory: The working directory of that process.
+    """
+    _watchdog.note_group(group, directory)
+
+
+def ended_by_us(group: int) -> None:
+    """A process group is gone; its number may be given to others now."""
+    _watchdog.forget_group(group)
 
 
 class ZooKeeperServer:
@@ -146,6 +191,7 @@ class ZooKeeperServer:
     Entering its context starts it; leaving ends it and removes its data.
 
     Raises:
+        LocalViolation: There is no such port, or the directory's name has several lines.
         ToolFailed: The port is taken.
     """
 
@@ -162,15 +208,19 @@ class ZooKeeperServer:
         self.settings = settings or ServerSettings()
         self.number = number
         self._members = tuple(members)
+        if directory is not None and "\n" in str(directory):
+            raise LocalViolation(f"{str(directory)!r} cannot be written into a configuration")
         self._port = hold_port(port)
         # A server that is alone has the network's first place.
         self._host = network.host(number or 1) if network else LOOPBACK
         self._prefix = network.prefix(number or 1) if network else ()
         self._kept = directory is not None
+        # The server runs in its directory, and the kernel tells the watchdog where that really is.
         if directory is None:
-            directory = Path(tempfile.mkdtemp(prefix="keepstep-zookeeper-"))
-            _watchdog.note_directory(directory)
-        self._directory = directory
+            self._directory = Path(tempfile.mkdtemp(prefix="keepstep-zookeeper-")).resolve()
+            _watchdog.note_directory(self._directory)
+        else:
+            self._directory = directory.resolve()
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
         self._closed = False
@@ -603,11 +653,13 @@ class ZooKeeperEnsemble:
 
     def close(self) -> None:
         """End all servers and remove everything of them; may be called again."""
-        for server in self.servers.values():
-            server.close()
-        for pair in self._links.values():
-            for proxy in pair:
-                proxy.close()
-        for ports in self._ports.values():
-            for port in ports:
-                port.release()
+        # The last ones first, and all of them, even if the end of one is interrupted.
+        with contextlib.ExitStack() as stack:
+            for ports in self._ports.values():
+                for port in ports:
+                    stack.callback(port.release)
+            for pair in self._links.values():
+                for proxy in pair:
+                    stack.callback(proxy.close)
+            for server in self.servers.values():
+                stack.callback(server.close)

@@ -23,12 +23,13 @@ __all__ = ["main"]
 
 def main() -> None:
     """Read notes until the pipe closes, then end what is left."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
     groups: dict[int, str] = {}
     directories: set[str] = set()
-    for line in sys.stdin:
-        sign, kind, rest = line.rstrip("\n").split(" ", 2)
+    # Bytes, because a path need not be text.
+    for line in sys.stdin.buffer:
+        sign, kind, rest = os.fsdecode(line).rstrip("\n").split(" ", 2)
         if kind == "group":
             group, _, path = rest.partition(" ")
             if sign == "+":
@@ -39,11 +40,11 @@ def main() -> None:
             directories.add(rest)
         else:
             directories.discard(rest)
-    for group, path in groups.items():
-        if _is_still_ours(group, path):
+    for number, path in groups.items():
+        if _is_still_ours(number, path):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 # A process that was stopped is killed all the same, and runs no further.
-                os.killpg(group, signal.SIGKILL)
+                os.killpg(number, signal.SIGKILL)
     for left in directories:
         shutil.rmtree(left, ignore_errors=True)
 

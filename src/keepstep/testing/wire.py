@@ -20,6 +20,7 @@ from keepstep.errors import KeepstepError, RemoteViolation
 
 __all__ = [
     "ERROR_NAMES",
+    "LARGEST_FRAME",
     "WRITES",
     "Address",
     "Check",
@@ -123,9 +124,9 @@ ERROR_NAMES = {
 _ANYBODY_MAY_DO_ALL = struct.pack("!ii", 1, 31) + b"\0\0\0\x05world\0\0\0\x06anyone"
 _CONNECT = struct.Struct("!iqiqi")
 _HEADER = struct.Struct("!ii")
-_REPLY = struct.Struct("!iqi")
 _STAT = struct.Struct("!qqqqiiiqiiq")
-_LARGEST_FRAME = 64 * 1024 * 1024
+LARGEST_FRAME = 64 * 1024 * 1024
+"""Bytes; no server sends or takes a longer one, and the text of a four-letter word means more."""
 
 
 @dataclass
@@ -264,7 +265,7 @@ class JuteReader:
         data: The bytes of one record.
 
     Raises:
-        RemoteViolation: By each method, if the record ends too early.
+        RemoteViolation: By each method, if the record ends too early, or a text is none.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -303,7 +304,10 @@ class JuteReader:
 
     def text(self) -> str:
         """A string; an absent one reads as the empty string."""
-        return (self.buffer() or b"").decode()
+        try:
+            return (self.buffer() or b"").decode()
+        except UnicodeDecodeError as error:
+            raise RemoteViolation(f"a text is not encoded as UTF-8: {error}") from error
 
     def texts(self) -> list[str]:
         """A vector of strings."""
@@ -403,6 +407,7 @@ class WireClient:
 
     Raises:
         ConnectionEnded: Nobody listens there, or does not answer in time.
+        RemoteViolation: What listens there is no ZooKeeper server.
         SessionGone: The session to resume has ended.
     """
 
@@ -452,6 +457,8 @@ class WireClient:
 
     def _send(self, frame: bytes) -> None:
         try:
+            # What was left to wait for the last answer is no limit for this.
+            self._socket.settimeout(self._timeout)
             self._socket.sendall(_number(len(frame)) + frame)
         except OSError as error:
             self._socket.close()
@@ -477,7 +484,7 @@ class WireClient:
 
     def _frame(self, deadline: float) -> bytes:
         (length,) = struct.unpack("!i", self._receive(4, deadline))
-        if not 0 <= length <= _LARGEST_FRAME:
+        if not 0 <= length <= LARGEST_FRAME:
             raise RemoteViolation(f"a frame of {length} bytes: this is no ZooKeeper server")
         return self._receive(length, deadline)
 
@@ -500,14 +507,15 @@ class WireClient:
 
         Raises:
             ConnectionEnded: The connection ended, or nothing came in time.
+            RemoteViolation: What came is no reply.
         """
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
         while xid not in self._early:
             frame = self._frame(deadline)
-            number, zxid, error = _REPLY.unpack_from(frame)
-            body = frame[_REPLY.size :]
+            reader = JuteReader(frame)
+            number, zxid, error = reader.number(), reader.long(), reader.number()
+            body = frame[reader.offset :]
             if number == -1:
-                reader = JuteReader(body)
                 kind, _, path = reader.number(), reader.number(), reader.text()
                 self.notifications.append(Notification(kind, path))
             elif number > 0:

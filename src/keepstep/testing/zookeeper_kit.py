@@ -11,7 +11,6 @@ service cannot be made to show, as stale reads with one server, is not applicabl
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -115,8 +114,10 @@ def check_zookeeper(
         rounds: How often each is run; a fake with another seed each time may fail only once.
 
     Raises:
-        LocalViolation: There is no check of a name in `only`.
+        LocalViolation: There is no check of a name in `only`, or no round.
     """
+    if rounds < 1:
+        raise LocalViolation(f"{rounds} rounds show nothing; there has to be one at least")
     for name in only:
         if name not in _CHECKS:
             raise LocalViolation(f"the kit has no check {name!r}")
@@ -139,6 +140,16 @@ def _run(
             said = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
             return CheckResult(name, guarantee, "failed", said)
         finally:
-            with contextlib.suppress(Exception):
-                scene.close()
+            left = _left(scene)
+        if left:
+            return CheckResult(name, guarantee, "failed", left)
     return CheckResult(name, guarantee, "passed")
+
+
+def _left(scene: Scene) -> str:
+    """End what a check began; what went wrong with that, or nothing."""
+    try:
+        scene.close()
+    except Exception as error:  # noqa: BLE001 - whatever a service does, the rest is run
+        return f"What the check began cannot be ended: {type(error).__name__}: {error}"
+    return ""

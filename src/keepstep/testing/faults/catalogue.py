@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from keepstep.errors import LocalViolation
-from keepstep.testing.faults.clients import CLIENT_PACKAGES
 from keepstep.testing.faults.nodes import SERVER_PACKAGES
 from keepstep.testing.faults.package import FaultPackage
+from keepstep.testing.faults.sessions import SESSION_PACKAGES
+from keepstep.testing.faults.ways import WAY_PACKAGES
 
 __all__ = ["package_of", "packages"]
 
 
 def packages() -> dict[str, FaultPackage]:
     """Every fault package by name."""
-    return {package.name: package for package in (*CLIENT_PACKAGES, *SERVER_PACKAGES)}
+    everything = (*SESSION_PACKAGES, *WAY_PACKAGES, *SERVER_PACKAGES)
+    return {package.name: package for package in everything}
 
 
 def package_of(name: str) -> FaultPackage:

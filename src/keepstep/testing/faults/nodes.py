@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from random import Random
+from typing import ClassVar
 
 from keepstep.errors import LocalViolation, RemoteViolation
 from keepstep.testing.admin import four_letter_word, knock, monitor, zxid_of
@@ -26,7 +28,10 @@ __all__ = ["SERVER_PACKAGES"]
 _ANSWER = 0.3
 _RESTARTED = 20.0
 _STALE_READINGS = 20
-_PATIENCE_FOR_SURVIVORS = 4.0
+_FEWEST_OF_A_QUORUM = 3
+"""Servers of which one may be down while the others go on."""
+_MILLISECONDS_ARE_ROUNDED = 0.002
+"""Seconds by which two readings of a server's uptime may be too long or too short."""
 
 
 def _pick(target: Target, aim: Aim, random: Random) -> int:
@@ -59,19 +64,43 @@ def _needs_servers(target: Target, count: int) -> Availability:
 
 
 def _needs_links(target: Target) -> Availability:
-    enough = _needs_servers(target, 3)
+    enough = _needs_servers(target, _FEWEST_OF_A_QUORUM)
     if enough.allowed and not (target.ensemble and target.ensemble.linked):
         reason = "the ensemble was made without links=True: its servers share no proxies"
         return Availability(allowed=False, reason=reason)
     return enough
 
 
-def _uptime(server: ZooKeeperServer) -> float:
-    """Seconds since the server began to serve, as it says."""
-    told = monitor(server.address).get("uptime")
-    if told is None:
+@dataclass(frozen=True, slots=True)
+class _Age:
+    """How old a server is, as it says (`mntr`).
+
+    Attributes:
+        uptime: Seconds since it began to serve; in an ensemble that begins anew with every
+            election.
+        counters: What its process has counted since it began, and never takes back.
+        earliest: Time on our clock when it was asked.
+        latest: Time when it had answered.
+    """
+
+    uptime: float
+    counters: dict[str, int]
+    earliest: float
+    latest: float
+
+
+def _age(server: ZooKeeperServer) -> _Age:
+    earliest = time.monotonic()
+    told = monitor(server.address)
+    latest = time.monotonic()
+    counters = {
+        name: int(value)
+        for name, value in told.items()
+        if name.startswith(("cnt_", "looking_count")) and value.isdecimal()
+    }
+    if not told.get("uptime", "").isdecimal():
         raise RemoteViolation(f"{server.address} does not tell its uptime: it does not serve yet")
-    return int(told) / 1000
+    return _Age(int(told["uptime"]) / 1000, counters, earliest, latest)
 
 
 class _ServerFault(Fault):
@@ -87,20 +116,38 @@ class _ServerFault(Fault):
         """Time for the others to notice and to elect a leader."""
         return 20.0
 
-    def _others_say(self, wanted: int) -> str:
-        """What is missing until the others lead on without this server; empty if nothing is."""
-        if len(self.target.servers) < 3:
-            return ""
-        others = [s for s in self.target.alive() if s is not self.server]
+    def _led_by(self) -> ZooKeeperServer | str:
+        """The one of the others that leads all of them, or what is missing until one does."""
+        others = [server for server in self.target.alive() if server is not self.server]
         leaders = [server for server in others if server.mode() == "leader"]
         if len(leaders) != 1:
             return f"{len(leaders)} of the others lead"
         followed = monitor(leaders[0].address).get("synced_followers")
-        return "" if followed == str(wanted) else f"their leader has {followed} followers"
+        if followed != str(len(self.target.servers) - 2):
+            return f"their leader has {followed} followers"
+        return leaders[0]
 
-    def _told_by_others(self) -> str:
-        few = len(self.target.servers) < 3
-        return "" if few else "; the others have a leader that it does not follow"
+
+class _ServerPackage(FaultPackage):
+    """A fault of one server, whichever it is."""
+
+    heals_within = _RESTARTED
+    fault: ClassVar[type[_ServerFault]]
+
+    def prepare(self, target: Target, aim: Aim, random: Random) -> Fault:
+        """As `FaultPackage.prepare`."""
+        return self.fault(self, target, _pick(target, aim, random))
+
+
+class _QuorumPackage(FaultPackage):
+    """A fault of one server that the others survive."""
+
+    requires = "3 servers"
+    heals_within = _RESTARTED
+
+    def available(self, target: Target) -> Availability:
+        """Whether there are enough servers."""
+        return _needs_servers(target, _FEWEST_OF_A_QUORUM)
 
 
 class _KillFault(_ServerFault):
@@ -112,27 +159,27 @@ class _KillFault(_ServerFault):
         came = knock(self.server.address, _ANSWER)
         if came.outcome != "refused":
             return not_shown(f"its address is {came.outcome}", asked)
-        if missing := self._others_say(len(self.target.servers) - 2):
-            return not_shown(missing, asked)
-        return shown("its address refuses connections" + self._told_by_others(), asked)
+        told = "its address refuses connections"
+        if len(self.target.servers) < _FEWEST_OF_A_QUORUM:
+            return shown(told, asked)
+        leader = self._led_by()
+        if isinstance(leader, str):
+            return not_shown(leader, asked)
+        return shown(f"{told}; the others have a leader that it does not follow", asked)
 
     def _mend(self) -> None:
         if not self.server.running:
             self.server.launch()
 
 
-class KillServer(FaultPackage):
+class KillServer(_ServerPackage):
     """A server that crashes, and stays down for a while."""
 
     name = "kill-server"
     what = "Kills a server as a crash would; it comes back with its data."
     shown_by = "its address refuses; mntr of the others' leader: one follower less"
-    heals_within = _RESTARTED
     lasts = (0.5, 4.0)
-
-    def prepare(self, target: Target, aim: Aim, random: Random) -> Fault:
-        """As `FaultPackage.prepare`."""
-        return _KillFault(self, target, _pick(target, aim, random))
+    fault = _KillFault
 
 
 class _PauseServerFault(_ServerFault):
@@ -150,52 +197,49 @@ class _PauseServerFault(_ServerFault):
         self.server.resume()
 
 
-class PauseServer(FaultPackage):
+class PauseServer(_ServerPackage):
     """A server that stands still, as under a long garbage collection."""
 
     name = "pause-server"
     what = "Stops a server's process; the kernel still accepts connections in its name."
     shown_by = "its address accepts connections and is silent"
-    heals_within = _RESTARTED
     lasts = (0.5, 4.0)
-
-    def prepare(self, target: Target, aim: Aim, random: Random) -> Fault:
-        """As `FaultPackage.prepare`."""
-        return _PauseServerFault(self, target, _pick(target, aim, random))
+    fault = _PauseServerFault
 
 
 class _RestartFault(_ServerFault):
     def __init__(self, package: FaultPackage, target: Target, number: int) -> None:
         super().__init__(package, target, number)
-        self._uptime = _uptime(self.server)
-        self._asked = time.monotonic()
+        self._before = _age(self.server)
 
     def _inject(self) -> None:
         self.server.kill()
         self.server.launch()
 
     def _prove(self) -> Proof:
-        asked = "mntr: its uptime"
-        now = _uptime(self.server)
-        expected = self._uptime + time.monotonic() - self._asked
-        # It serves for as long as it was down less, and for all that it had served before.
-        told = f"it has served for {now:.1f} s; without a restart it would be {expected:.1f} s"
-        younger = now < expected - min(0.1, self._uptime / 2)
-        return shown(told, asked) if younger else not_shown(told, asked)
+        asked = "mntr: its uptime, and what its process counts"
+        before, now = self._before, _age(self.server)
+        # The least that it can be, however long the questions were under way.
+        expected = before.uptime + now.earliest - before.latest - _MILLISECONDS_ARE_ROUNDED
+        told = f"it has served for {now.uptime:.2f} s; without a restart for {expected:.2f} s"
+        if now.uptime >= expected:
+            return not_shown(told, asked)
+        if len(self.target.servers) > 1:
+            back = [n for n, count in before.counters.items() if now.counters.get(n, 0) < count]
+            if not back:
+                return not_shown(f"{told}; but its process goes on counting", asked)
+            told += f"; its process counts {', '.join(back[:2])} anew"
+        return shown(told, asked)
 
 
-class RestartServer(FaultPackage):
+class RestartServer(_ServerPackage):
     """A server that crashes and comes back at once."""
 
     name = "restart-server"
     what = "Kills a server and starts it again at once, with its data."
-    shown_by = "mntr: its uptime begins anew"
-    heals_within = _RESTARTED
+    shown_by = "mntr: its uptime and the counters of its process begin anew"
     lasts = (0.0, 1.0)
-
-    def prepare(self, target: Target, aim: Aim, random: Random) -> Fault:
-        """As `FaultPackage.prepare`."""
-        return _RestartFault(self, target, _pick(target, aim, random))
+    fault = _RestartFault
 
 
 class _KillLeaderFault(_KillFault):
@@ -206,7 +250,10 @@ class _KillLeaderFault(_KillFault):
         self._epoch = zxid_of(leader.address) >> 32
 
     def _prove(self) -> Proof:
-        asked = "srvr of the others: who leads, and the epoch in its zxid"
+        asked = "its address; srvr of the others: who leads, and the epoch in its zxid"
+        came = knock(self.server.address, _ANSWER)
+        if came.outcome != "refused":
+            return not_shown(f"its address is {came.outcome}", asked)
         for server in self.target.alive():
             if server is self.server or server.mode() != "leader":
                 continue
@@ -219,19 +266,13 @@ class _KillLeaderFault(_KillFault):
         return not_shown("none of the others leads", asked)
 
 
-class KillLeader(FaultPackage):
+class KillLeader(_QuorumPackage):
     """The leader of the ensemble crashes; the others elect another one."""
 
     name = "kill-leader"
     what = "Kills the server that leads; the others elect another one. It comes back and follows."
-    shown_by = "srvr of the others: one of them leads, in a higher epoch"
-    requires = "3 servers"
-    heals_within = _RESTARTED
+    shown_by = "its address refuses; srvr of the others: one of them leads, in a higher epoch"
     lasts = (1.0, 4.0)
-
-    def available(self, target: Target) -> Availability:
-        """Whether there are enough servers."""
-        return _needs_servers(target, 3)
 
     def prepare(self, target: Target, aim: Aim, random: Random) -> Fault:
         """As `FaultPackage.prepare`."""
@@ -335,13 +376,9 @@ class _SeparateFault(_ServerFault):
         told = four_letter_word(self.server.address, "srvr", 1.0)
         if "not currently serving" not in told:
             return not_shown("the separated server still serves", asked)
-        if missing := self._others_say(len(self.target.servers) - 2):
-            return not_shown(missing, asked)
-        leader = next(
-            server
-            for server in self.target.alive()
-            if server is not self.server and server.mode() == "leader"
-        )
+        leader = self._led_by()
+        if isinstance(leader, str):
+            return not_shown(leader, asked)
         epoch = zxid_of(leader.address) >> 32
         if self._led and epoch <= self._epoch:
             return not_shown(f"the others are still in epoch {epoch}", asked)
@@ -379,29 +416,20 @@ class PartitionServers(FaultPackage):
         return _SeparateFault(self, target, _pick(target, aim, random))
 
 
-class PartitionServersKernel(FaultPackage):
+class PartitionServersKernel(PartitionServers):
     """As `partition-servers`, by the kernel: each server in a network namespace of its own."""
 
     name = "partition-servers-kernel"
     what = "Lets the kernel lose every packet between one server, often the leader, and the others."
-    shown_by = PartitionServers.shown_by
     requires = "3 servers in network namespaces: `unshare -Urn`, and Network"
-    heals_within = 30.0
-    lasts = (2.0, 6.0)
 
     def available(self, target: Target) -> Availability:
         """Whether the servers have networks of their own, and if not, whether they could."""
-        enough = _needs_servers(target, 3)
+        enough = _needs_servers(target, _FEWEST_OF_A_QUORUM)
         if not enough.allowed or (target.ensemble and target.ensemble.network):
             return enough
         reason = why_no_namespaces() or "the ensemble was made without network=Network(...)"
         return Availability(allowed=False, reason=reason)
-
-    def prepare(self, target: Target, aim: Aim, random: Random) -> Fault:
-        """As `FaultPackage.prepare`."""
-        if aim.server is None and random.random() < 0.5:
-            return _SeparateFault(self, target, target.number_of(target.leader()))
-        return _SeparateFault(self, target, _pick(target, aim, random))
 
 
 class _DataFault(Fault):
@@ -412,12 +440,14 @@ class _DataFault(Fault):
         super().__init__(package, target, f"the data of {_servers(numbers)} {names}", numbers)
         self.numbers = numbers
         self._noted: dict[int, Transaction] = {}
+        self._snapshots: dict[int, frozenset[tuple[str, int]]] = {}
         target.write_something()
         for number in numbers:
             log = target.log(target.servers[number])
             if not log:
                 raise NothingToHit(f"server {number} has no data yet")
             self._noted[number] = log[-1]
+            self._snapshots[number] = _snapshots(target.servers[number])
 
     @property
     def proves_within(self) -> float:
@@ -429,7 +459,15 @@ class _DataFault(Fault):
         for number, entry in self._noted.items():
             if entry in self.target.log(self.target.servers[number], entry.zxid - 1):
                 return f"server {number} has transaction 0x{entry.zxid:x}, as before"
+            if self._snapshots[number] & _snapshots(self.target.servers[number]):
+                return f"server {number} has a snapshot, as before"
         return ""
+
+
+def _snapshots(server: ZooKeeperServer) -> frozenset[tuple[str, int]]:
+    """Names of a server's snapshots, and when each was written; nothing is added to one."""
+    found = server.data_directory.glob("snapshot.*")
+    return frozenset((path.name, path.stat().st_mtime_ns) for path in found)
 
 
 def _servers(numbers: list[int]) -> str:
@@ -460,19 +498,13 @@ class _LoseOneFault(_DataFault):
                 self.target.servers[number].launch()
 
 
-class LoseDataOfOne(FaultPackage):
+class LoseDataOfOne(_QuorumPackage):
     """A follower whose disk was lost; it gets everything from its leader again."""
 
     name = "lose-data-of-one"
     what = "Kills a follower and removes its data; it comes back empty and is filled by its leader."
-    shown_by = "its logs lack what they held; then srvr: it is in its leader's epoch again"
-    requires = "3 servers"
-    heals_within = _RESTARTED
+    shown_by = "its logs lack what they held, its snapshots are gone; its address refuses"
     lasts = (0.5, 3.0)
-
-    def available(self, target: Target) -> Availability:
-        """Whether there are enough servers."""
-        return _needs_servers(target, 3)
 
     def prepare(self, target: Target, aim: Aim, random: Random) -> Fault:
         """As `FaultPackage.prepare`."""
@@ -508,20 +540,14 @@ class _LoseMajorityFault(_DataFault):
         return shown(told, asked)
 
     def _mend(self) -> None:
-        survivors = [server for server in self.target.servers.values() if not server.running]
-        for server in survivors:
-            server.launch()
-        deadline = time.monotonic() + _PATIENCE_FOR_SURVIVORS
-        while time.monotonic() < deadline:
-            if not self.target.healthy():
-                return
-            time.sleep(0.02)
-        for server in survivors:
-            # What has seen a higher epoch than the new ensemble never joins it; an operator
-            # would have to remove its data too.
-            if server.mode() is None:
-                server.kill()
-                server.forget_data()
+        # What the survivors remember is of the ensemble before. They would refuse to follow a
+        # leader of a lower epoch, or cut their logs at its newest zxid and keep what is before;
+        # and as soon as a crash lets them lead, what was lost would be there again. So an
+        # operator removes their data, too.
+        for number, server in self.target.servers.items():
+            if not server.running:
+                if number not in self.numbers:
+                    server.forget_data()
                 server.launch()
 
 
@@ -530,7 +556,7 @@ class LoseDataOfMajority(FaultPackage):
 
     name = "lose-data-of-majority"
     what = "Removes the data of a majority (of a lone server: its data): all that was, is gone."
-    shown_by = "the logs of all that serve lack what they held; srvr of the leader"
+    shown_by = "logs lack what they held, snapshots are gone; the leader's log lacks it too"
     heals_within = 30.0
     lasts = (0.0, 1.0)
 

@@ -198,16 +198,20 @@ class Fault(ABC):
         begin = time.monotonic()
         self._mend()
         pause = _POLL
-        while reason := self._why_unhealed():
-            if time.monotonic() - begin > self.package.heals_within:
+        while True:
+            reason = self._why_unhealed()
+            took = time.monotonic() - begin
+            if took > self.package.heals_within:
                 raise NotHealed(
                     f"{self.package.name} on {self.victim} did not heal within "
-                    f"{self.package.heals_within:g} s: {reason}"
+                    f"{self.package.heals_within:g} s: {reason or f'it took {took:.1f} s'}"
                 )
+            if not reason:
+                break
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_POLL)
         self._healed = True
-        return time.monotonic() - begin
+        return took
 
     def _why_unhealed(self) -> str:
         try:

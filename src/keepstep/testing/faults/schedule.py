@@ -11,10 +11,11 @@ from enum import Enum
 from random import Random
 from typing import Any, Self
 
-from keepstep.errors import KeepstepError, LocalViolation
+from keepstep.errors import KeepstepError, LocalViolation, RemoteViolation, ToolFailed
 from keepstep.testing.faults.catalogue import package_of, packages
 from keepstep.testing.faults.package import Aim, Fault, NotHealed, Proof, not_shown
 from keepstep.testing.faults.target import NothingToHit, Target
+from keepstep.testing.wire import ConnectionEnded, Refusal
 
 __all__ = ["FaultRecord", "FaultRunner", "FaultStatus", "ScheduledFault", "schedule"]
 
@@ -227,7 +228,8 @@ class FaultRunner:
                 aim or Aim(),
                 Random(planned.seed),  # noqa: S311
             )
-        except NothingToHit as reason:
+        except (NothingToHit, ConnectionEnded, Refusal, RemoteViolation, ToolFailed) as reason:
+            # Servers that do not answer now cannot be hit either. Nothing has changed.
             return FaultRecord(
                 package.name, FaultStatus.NOTHING_TO_HIT, detail=str(reason), began=began
             )

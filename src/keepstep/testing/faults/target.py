@@ -239,12 +239,15 @@ class Target:
         """Transactions in a server's log after a zxid; none if it has no data."""
         return read_transactions(server.data_directory, after)
 
-    def write_something(self) -> int:
-        """Let the leader decide a transaction that touches no znode; returns its zxid or later.
+    def write_something(self, server: ZooKeeperServer | None = None) -> int:
+        """Have a transaction decided that touches no znode; returns its zxid.
 
         A session of our own begins and ends, which is logged and spread as any write is.
+
+        Args:
+            server: The server to ask for it; the leader by default.
         """
-        with WireClient(self.leader().address, session_timeout=4) as client:
+        with WireClient((server or self.leader()).address, session_timeout=4) as client:
             return client.end()
 
     def healthy(self) -> str:
@@ -253,6 +256,13 @@ class Target:
         All of them serve, one leads, the others are in sync with it, and what it decides now
         reaches all of them.
         """
+        try:
+            return self._ailing()
+        except (ConnectionEnded, Refusal, RemoteViolation, ToolFailed) as error:
+            return str(error)
+
+    def _ailing(self) -> str:
+        """As `healthy`, if every server answers what it is asked."""
         modes: list[str | None] = []
         for number, server in self.servers.items():
             if not server.running or server.paused:
@@ -265,7 +275,7 @@ class Target:
                 return f"{modes.count('leader')} servers lead"
             leader = list(self.servers.values())[modes.index("leader")]
             followed = monitor(leader.address).get("synced_followers", "0")
-            if int(followed) != len(self.servers) - 1:
+            if followed != str(len(self.servers) - 1):
                 return f"{followed} of {len(self.servers) - 1} followers are in sync"
         return self._spreads(self.write_something())
 
@@ -290,17 +300,11 @@ class Target:
             ToolFailed: They do not within `timeout` seconds.
         """
         begin = time.monotonic()
-        while reason := self._why_unhealthy():
+        while reason := self.healthy():
             if time.monotonic() - begin > timeout:
                 raise ToolFailed(f"the servers did not recover within {timeout:g} s: {reason}")
             time.sleep(_POLL)
         return time.monotonic() - begin
-
-    def _why_unhealthy(self) -> str:
-        try:
-            return self.healthy()
-        except (ConnectionEnded, Refusal, RemoteViolation, ToolFailed) as error:
-            return str(error)
 
     # --- The last resort ---
 
@@ -336,5 +340,6 @@ def _let_run(process: int | None) -> None:
         client = psutil.Process(process)
         if client.status() == psutil.STATUS_STOPPED:
             client.resume()
-    except psutil.NoSuchProcess:
+    except psutil.Error:
+        # It has ended, or its number is somebody else's by now.
         return

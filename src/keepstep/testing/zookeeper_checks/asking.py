@@ -36,6 +36,8 @@ __all__ = [
     "failing_below",
     "furnish",
     "heard",
+    "known_to_two",
+    "left_behind",
     "needs_several",
     "refused",
     "results_of",
@@ -155,6 +157,27 @@ def tree_of(client: Client, path: str) -> dict[str, tuple[bytes, Stat]]:
     for name in client.get_children(path):
         found |= tree_of(client, f"{path}/{name}")
     return found
+
+
+def known_to_two(scene: Scene) -> tuple[Client, Client, str]:
+    """Two clients, and a znode that the first one has made and the second one sees."""
+    client, other = scene.two()
+    path = client.create(f"{scene.folder}/a")
+    other.sync()
+    return client, other, path
+
+
+def left_behind(scene: Scene) -> tuple[Client, Client, str]:
+    """A reader at a server that is behind, a writer, and a znode.
+
+    The reader's server shows the data "old", which has been "new" since.
+    """
+    reader, writer = scene.client(0), scene.client(scene.service.servers - 1)
+    path = writer.create(f"{scene.folder}/a", b"old")
+    reader.sync()
+    scene.lag(0)
+    writer.set_data(path, b"new")
+    return reader, writer, path
 
 
 def needs_several(scene: Scene) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "check_a_client_is_not_taken_back_in_time",
     "check_a_closed_session_is_gone",
     "check_a_moved_session_cannot_write_where_it_was",
+    "check_a_moved_session_reads_on_where_it_was_but_at_the_leader",
     "check_a_new_session_does_not_see_the_ephemerals_of_one_that_expired",
     "check_a_request_that_nobody_hears_of_is_done_or_not",
     "check_a_session_has_a_password",
@@ -30,9 +31,13 @@ __all__ = [
     "check_an_expired_session_can_write_no_more",
     "check_an_expired_session_is_gone",
     "check_new_sessions_are_alive_and_distinct",
+    "check_of_what_was_sent_before_the_end_the_first_is_done",
     "check_resuming_ends_the_connection_before",
     "check_the_end_of_a_session_is_a_transaction",
 ]
+
+_ATTEMPTS = 5
+"""How often something is tried that goes on behind the client's back."""
 
 
 def check_new_sessions_are_alive_and_distinct(scene: Scene) -> None:
@@ -121,6 +126,22 @@ def check_a_moved_session_cannot_write_where_it_was(scene: Scene) -> None:
     moved.create(f"{scene.folder}/new")
 
 
+def check_a_moved_session_reads_on_where_it_was_but_at_the_leader(scene: Scene) -> None:
+    """A follower that a session has left still answers its reads and syncs; the leader does not."""
+    needs_several(scene)
+    leader = scene.service.servers - 1
+    client = scene.client(0)
+    moved = scene.client(leader, client.session)
+    moved.sync()
+    same(client.get_children(scene.folder), [], "Znodes")
+    client.sync()
+    scene.client(0, client.session).sync()
+    cut_off(lambda: moved.get_children(scene.folder))
+    moved = scene.client(leader, client.session)
+    scene.client(0, client.session).sync()
+    cut_off(moved.sync)
+
+
 def check_a_client_is_not_taken_back_in_time(scene: Scene) -> None:
     """A server does not serve a client that has seen transactions which it has not applied."""
     client = scene.client()
@@ -144,19 +165,41 @@ def check_a_new_session_does_not_see_the_ephemerals_of_one_that_expired(scene: S
     for number in range(8):
         client = scene.client(1)
         path = client.create(f"{scene.folder}/{number}", ephemeral=True)
-        scene.client(0).sync()
+        other = scene.client(0)
+        other.sync()
+        same(stat_of(other, path).ephemeral_owner, client.session, "The owner before")
         scene.service.expire(client.session)
         same(scene.client(0).exists(path), None, "What a new session sees")
 
 
 def check_a_request_that_nobody_hears_of_is_done_or_not(scene: Scene) -> None:
     """A transaction whose client is gone before the answer is applied as a whole or not at all."""
-    client, other = scene.two()
-    paths = [f"{scene.folder}/{name}" for name in "abc"]
-    client.submit(Opcode.MULTI, multi_body([Create(path) for path in paths]))
-    client.abandon()
-    again = scene.client(0, client.session)
-    again.end()
-    other.sync()
-    found = other.get_children(scene.folder)
-    true(len(found) in {0, len(paths)}, f"Only {found} are there")
+    other = scene.client(1 % scene.service.servers)
+    for attempt in range(_ATTEMPTS):
+        client = scene.client()
+        folder = client.create(f"{scene.folder}/{attempt}")
+        client.create(f"{folder}/0")
+        names = ["a", "b", "c"]
+        operations = [Create(f"{folder}/{name}") for name in names]
+        client.submit(Opcode.MULTI, multi_body(operations))
+        client.abandon()
+        scene.client(0, client.session).end()
+        other.sync()
+        found = other.get_children(folder)
+        true(found in (["0"], ["0", *names]), f"Only {found} are there")
+
+
+def check_of_what_was_sent_before_the_end_the_first_is_done(scene: Scene) -> None:
+    """Of the requests that were sent before a connection ended, the first few are done."""
+    other = scene.client(1 % scene.service.servers)
+    for attempt in range(_ATTEMPTS):
+        client = scene.client()
+        folder = client.create(f"{scene.folder}/{attempt}")
+        client.create(f"{folder}/0")
+        for number in range(1, 6):
+            client.submit_operation(Create(f"{folder}/{number}"))
+        client.abandon()
+        scene.client(0, client.session).end()
+        other.sync()
+        found = other.get_children(folder)
+        same(found, [str(number) for number in range(max(1, len(found)))], "What is there")

@@ -11,6 +11,7 @@ from keepstep.testing.zookeeper_checks.asking import (
     CREATED,
     DELETED,
     heard,
+    known_to_two,
     refused,
     same,
 )
@@ -46,9 +47,7 @@ __all__ = [
 
 def check_a_watch_on_data_tells_of_a_set(scene: Scene) -> None:
     """Who watches a znode's data is told of the next set, and of no other."""
-    client, other = scene.two()
-    path = client.create(f"{scene.folder}/a")
-    other.sync()
+    client, other, path = known_to_two(scene)
     other.get_data(path, watch=True)
     client.set_data(path, b"x")
     same(heard(other), [(CHANGED, path)], "What is heard")
@@ -58,9 +57,7 @@ def check_a_watch_on_data_tells_of_a_set(scene: Scene) -> None:
 
 def check_a_watch_on_data_tells_of_a_delete(scene: Scene) -> None:
     """Who watches a znode's data is told that it was deleted."""
-    client, other = scene.two()
-    path = client.create(f"{scene.folder}/a")
-    other.sync()
+    client, other, path = known_to_two(scene)
     other.get_data(path, watch=True)
     client.delete(path)
     same(heard(other), [(DELETED, path)], "What is heard")
@@ -68,14 +65,14 @@ def check_a_watch_on_data_tells_of_a_delete(scene: Scene) -> None:
 
 def check_a_watch_on_data_does_not_tell_of_children(scene: Scene) -> None:
     """Who watches a znode's data is told nothing of its children."""
-    client, other = scene.two()
-    path = client.create(f"{scene.folder}/a")
-    other.sync()
+    client, other, path = known_to_two(scene)
     other.get_data(path, watch=True)
     client.create(f"{path}/child")
     client.set_data(f"{path}/child", b"x")
     client.delete(f"{path}/child")
     same(heard(other), [], "What is heard")
+    client.set_data(path, b"x")
+    same(heard(other), [(CHANGED, path)], "What is heard of a set")
 
 
 def check_exists_watches_for_what_is_not_there(scene: Scene) -> None:
@@ -90,9 +87,7 @@ def check_exists_watches_for_what_is_not_there(scene: Scene) -> None:
 
 def check_exists_watches_what_is_there(scene: Scene) -> None:
     """Who asked whether a znode exists, and it did, is told of the next set or delete."""
-    client, other = scene.two()
-    path = client.create(f"{scene.folder}/a")
-    other.sync()
+    client, other, path = known_to_two(scene)
     other.exists(path, watch=True)
     client.set_data(path, b"x")
     same(heard(other), [(CHANGED, path)], "What is heard")
@@ -124,9 +119,7 @@ def check_a_watch_on_children_tells_of_a_create(scene: Scene) -> None:
 
 def check_a_watch_on_children_tells_of_a_delete(scene: Scene) -> None:
     """Who watches a znode's children is told that one was deleted."""
-    client, other = scene.two()
-    path = client.create(f"{scene.folder}/a")
-    other.sync()
+    client, other, path = known_to_two(scene)
     other.get_children(scene.folder, watch=True)
     client.delete(path)
     same(heard(other), [(CHILDREN, scene.folder)], "What is heard")
@@ -143,13 +136,13 @@ def check_a_watch_on_children_tells_of_nothing_else(scene: Scene) -> None:
     client.create(f"{child}/grandchild")
     client.delete(f"{child}/grandchild")
     same(heard(other), [], "What is heard")
+    client.create(f"{scene.folder}/b")
+    same(heard(other), [(CHILDREN, scene.folder)], "What is heard of another child")
 
 
 def check_a_watch_on_children_tells_of_the_end_of_its_znode(scene: Scene) -> None:
     """Who watches a znode's children is told that the znode itself was deleted."""
-    client, other = scene.two()
-    path = client.create(f"{scene.folder}/a")
-    other.sync()
+    client, other, path = known_to_two(scene)
     other.get_children(path, watch=True)
     client.delete(path)
     same(heard(other), [(DELETED, path)], "What is heard")
@@ -157,9 +150,7 @@ def check_a_watch_on_children_tells_of_the_end_of_its_znode(scene: Scene) -> Non
 
 def check_a_delete_is_told_once(scene: Scene) -> None:
     """Who watches both data and children of a znode is told once that it was deleted."""
-    client, other = scene.two()
-    path = client.create(f"{scene.folder}/a")
-    other.sync()
+    client, other, path = known_to_two(scene)
     other.get_data(path, watch=True)
     other.get_children(path, watch=True)
     client.delete(path)
@@ -224,9 +215,7 @@ def check_an_own_write_is_told_before_its_answer(scene: Scene) -> None:
 
 def check_a_refused_write_is_not_told(scene: Scene) -> None:
     """No watch fires because of a request or a transaction that was refused."""
-    client, other = scene.two()
-    path = client.create(f"{scene.folder}/a")
-    other.sync()
+    client, other, path = known_to_two(scene)
     other.get_data(path, watch=True)
     other.get_children(scene.folder, watch=True)
     refused("BadVersion", lambda: client.set_data(path, b"x", 7))
@@ -262,15 +251,21 @@ def check_a_check_is_not_told(scene: Scene) -> None:
     other.get_children(scene.folder, watch=True)
     client.multi([Check(scene.folder, 0)])
     same(heard(other), [], "What is heard")
+    client.multi([SetData(scene.folder, b"x", 0), Create(f"{scene.folder}/a")])
+    told = [(CHANGED, scene.folder), (CHILDREN, scene.folder)]
+    same(heard(other), told, "What is heard of a set and a create")
 
 
 def check_watches_go_with_their_connection(scene: Scene) -> None:
     """Watches are lost with the connection, also for a session that goes on."""
     client, other = scene.two()
     other.get_children(scene.folder, watch=True)
+    other.get_data(scene.folder, watch=True)
+    same(scene.service.watches().get(other.session), (scene.folder,), "The paths watched before")
     other.abandon()
     again = scene.client(1 % scene.service.servers, other.session)
     client.create(f"{scene.folder}/a")
+    client.set_data(scene.folder, b"x")
     same(heard(again), [], "What is heard")
     same(scene.service.watches().get(other.session, ()), (), "The paths watched")
 
@@ -302,9 +297,7 @@ def check_an_expiry_is_told(scene: Scene) -> None:
 
 def check_a_watch_does_not_outlive_what_it_told(scene: Scene) -> None:
     """A watch that told of a delete does not tell of the znode that is made after it."""
-    client, other = scene.two()
-    path = client.create(f"{scene.folder}/a")
-    other.sync()
+    client, other, path = known_to_two(scene)
     other.get_data(path, watch=True)
     client.delete(path)
     client.create(path)
