@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -81,6 +82,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("real", "fake"),
         default="real",
         help="where keepstep_suite runs: on real servers (default), or on the fake",
+    )
+    group.addoption(
+        "--keepstep-record",
+        type=Path,
+        metavar="DIR",
+        help="write the recording of each run of keepstep_suite to this folder",
     )
 
 
@@ -298,19 +305,23 @@ class SuiteRunner:
         ground: Where.
         runs: How many runs, unless a test says so.
         seed: Repeats all choices.
+        record: A folder for the recordings of all runs; None for no files.
     """
 
-    def __init__(self, ground: Ground, runs: int, seed: int) -> None:
+    def __init__(self, ground: Ground, runs: int, seed: int, record: Path | None = None) -> None:
         self._ground = ground
         self._runs = runs
         self._seed = seed
+        self._record = record
 
     def find(self, suite: type[RoleSuite], *, runs: int | None = None) -> SuiteResult:
         """Run a suite and return what it has found, for a test that expects something."""
         from keepstep.testing.suites import run_suite
 
         count = self._runs if runs is None else runs
-        found = run_suite(suite, self._ground, examples=count, seed_number=self._seed)
+        found = run_suite(
+            suite, self._ground, examples=count, seed_number=self._seed, record=self._record
+        )
         for reason in found.not_run.values():
             warnings.warn(f"NOT RUN: {reason}", stacklevel=3)
         return found
@@ -332,4 +343,5 @@ def keepstep_suite(keepstep_ground: Ground, pytestconfig: pytest.Config) -> Suit
         keepstep_ground,
         pytestconfig.getoption("--keepstep-runs"),
         pytestconfig.getoption("--keepstep-seed"),
+        pytestconfig.getoption("--keepstep-record"),
     )

@@ -49,6 +49,12 @@ def test_output_and_exit_code_are_kept(supervisor: Supervisor, tmp_path: Path) -
     assert sorted(seen) == ["one", "two"]
 
 
+def test_the_process_id_is_told_once_it_runs(supervisor: Supervisor, tmp_path: Path) -> None:
+    started: list[int] = []
+    finished = run(supervisor, tmp_path, "import os; print(os.getpid())", on_start=started.append)
+    assert [int(line) for line in finished.lines()] == started
+
+
 def test_temporary_files_go_to_the_folder(supervisor: Supervisor, tmp_path: Path) -> None:
     finished = run(supervisor, tmp_path, "import tempfile; print(tempfile.gettempdir())")
     assert list(finished.lines()) == [str(tmp_path)]

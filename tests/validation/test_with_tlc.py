@@ -101,6 +101,7 @@ def test_tlc_does_not_take_a_step_that_was_falsified(project, validator, handove
     assert set(said.refused) <= {lead, lead + 1}
 
 
+@pytest.mark.timeout(600)
 def test_the_command_confirms_and_writes_a_trace(project, validator, handover, tmp_path):
     file, trace = tmp_path / "run.jsonl", tmp_path / "run.itf.json"
     write_recordings(file, [handover])

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from keepstep.checkers.verdict import Exit
+from keepstep.cli.confirmation import Confirming
 from keepstep.errors import LocalViolation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keepstep.conformance.recording import Recording
-    from keepstep.conformance.trace_module import Confirmation
+    from keepstep.cli.confirmation import Confirmed
+    from keepstep.conformance.protocol_validation import ProtocolValidation
+    from keepstep.conformance.recording import Recording, RunHeader
     from keepstep.conformance.validation import Validation, Validator
     from keepstep.tla.sources import Project
 
@@ -41,7 +44,7 @@ __all__ = ["command"]
     "--confirm",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Have TLC take N steps of such a behaviour, chosen by lot.",
+    help="Have TLC, and Apalache where it is, take N steps of such a behaviour, chosen by lot.",
 )
 @click.option(
     "--project",
@@ -64,14 +67,14 @@ def command(
     2 if a file is no recording, or of another version, and 3 if one fits and proves too little:
     it is empty, cut off or short, or nobody ever led. A file that ends with `.itf.json` is a trace
     of states, which is taken for what a recorder would have seen of it.
+
+    A run of a protocol of your own is compared with your project's specification.
     """
-    from keepstep.conformance.validation import load_validator
     from keepstep.tla.sources import find_project
 
-    found = find_project(project)
-    work = _Work(found, load_validator(found), itf, confirm, quiet=as_json)
-    for file in files:
-        work.validate(file)
+    with _Work(find_project(project), itf, confirm, quiet=as_json) as work:
+        for file in files:
+            work.validate(file)
     if itf is not None and not work.itf_written and len(work.validations) != 1:
         raise LocalViolation("--itf writes one behaviour: give one file with one recording")
     bad = next((v for v in work.validations if v.shortest_prefix is not None), None)
@@ -95,19 +98,39 @@ class _Work:
     def __init__(
         self,
         project: Project,
-        validator: Validator,
         itf: Path | None,
         confirm: int | None,
         *,
         quiet: bool,
     ) -> None:
-        self.project, self.validator = project, validator
-        self.itf, self.confirm, self.quiet = itf, confirm, quiet
+        self.project = project
+        self.itf, self.quiet = itf, quiet
+        self.confirming = None if confirm is None else Confirming(project, confirm, self._progress)
         self.itf_written = False
-        self.validations: list[Validation] = []
+        self.validations: list[Validation | ProtocolValidation] = []
         self.unreadable: dict[str, str] = {}
         self.empty: list[str] = []
-        self.confirmations: dict[int, Confirmation] = {}
+        self.confirmations: dict[int, Confirmed] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.confirming is not None:
+            self.confirming.close()
+
+    @cached_property
+    def validator(self) -> Validator:
+        """Of elections."""
+        from keepstep.conformance.recording import COMPOSITION
+        from keepstep.conformance.validation import load_validator
+
+        if not (self.project.root / COMPOSITION).is_file():
+            raise LocalViolation(
+                f"it is a recording of an election, and the project in {self.project.root} has"
+                " none; give another with --project"
+            )
+        return load_validator(self.project)
 
     def validate(self, file: Path) -> None:
         """Validate every recording of a file; what is wrong with the file is kept for the end."""
@@ -146,12 +169,16 @@ class _Work:
         return recording_of(self.validator.spec, self.validator.digests, states, str(file))
 
     def _take(self, recording: Recording) -> None:
+        from keepstep.conformance.recording import RunHeader
         from keepstep.conformance.validation import Verdict
 
+        if isinstance(recording.header, RunHeader):
+            self._take_run(recording, recording.header)
+            return
         found = self.validator.validate(recording)
         self.validations.append(found)
         self._say(str(found) if found.verdict is Verdict.DIVERGES else f"{recording.name}: {found}")
-        if found.verdict is Verdict.DIVERGES or (self.itf is None and self.confirm is None):
+        if found.verdict is Verdict.DIVERGES or (self.itf is None and self.confirming is None):
             return
         from keepstep.conformance.witness import find_behaviour
 
@@ -161,19 +188,29 @@ class _Work:
                 raise LocalViolation("--itf writes one behaviour: give one file with one recording")
             behaviour.write_itf(self.itf)
             self.itf_written = True
-        if self.confirm is not None:
-            from keepstep.conformance.trace_module import confirm_steps
-
-            self._progress("TLC takes sampled steps")
-            seed = recording.header.seed or 0
-            said = confirm_steps(self.project, recording, behaviour, self.confirm, seed=seed)
+        if self.confirming is not None:
+            said = self.confirming.confirm(self.validator.spec, recording, behaviour)
             self.confirmations[len(self.validations) - 1] = said
-            self._progress("")
-            self._say(
-                f"  TLC takes {len(said.asked) - len(said.refused)} of {len(said.asked)} steps"
+            for line in said.lines(behaviour):
+                self._say(line)
+
+    def _take_run(self, recording: Recording, header: RunHeader) -> None:
+        """Compare a run of a user's own protocol with the project's specification."""
+        from keepstep.conformance.protocol_validation import load_protocol_validator
+        from keepstep.conformance.validation import Verdict
+
+        if self.itf is not None or self.confirming is not None:
+            raise LocalViolation("--itf and --confirm are for recordings of elections")
+        validator = load_protocol_validator(self.project, header.role)
+        if validator is None:
+            raise LocalViolation(
+                f"{recording.name}:{recording.first_line}: it is a run of {header.role} in"
+                f" {header.protocol}, and the manifest in {self.project.root} names no model for"
+                " such runs; give the project with --project"
             )
-            for place in said.refused:
-                self._say(f"  TLC does not take step {place}: {behaviour.steps[place].label}")
+        found = validator.validate(recording)
+        self.validations.append(found)
+        self._say(str(found) if found.verdict is Verdict.DIVERGES else f"{recording.name}: {found}")
 
     def _say(self, text: str) -> None:
         if not self.quiet:
@@ -192,7 +229,8 @@ class _Work:
         verdicts = {found.verdict for found in self.validations}
         if Verdict.DIVERGES in verdicts or any(c.refused for c in self.confirmations.values()):
             return Exit.DIFFERS
-        if self.empty or Verdict.UNDER_COVERED in verdicts:
+        undecided = any(c.undecided for c in self.confirmations.values())
+        if self.empty or undecided or verdicts & {Verdict.UNDER_COVERED, Verdict.INCONCLUSIVE}:
             return Exit.WEAKER
         return Exit.AS_EXPECTED
 
@@ -226,7 +264,9 @@ class _Work:
         }
 
 
-def _as_json(found: Validation, confirmation: Confirmation | None) -> dict[str, Any]:
+def _as_json(
+    found: Validation | ProtocolValidation, confirmation: Confirmed | None
+) -> dict[str, Any]:
     from keepstep.conformance.recording import encode
 
     statistics, explanation = found.statistics, found.explanation
@@ -259,9 +299,5 @@ def _as_json(found: Validation, confirmation: Confirmation | None) -> dict[str, 
             "possible_before": explanation.states,
         }
     if confirmation is not None:
-        told["confirmed_by_tlc"] = {
-            "asked": confirmation.asked,
-            "refused": confirmation.refused,
-            "seconds": round(confirmation.seconds, 1),
-        }
+        told |= confirmation.as_json()
     return told

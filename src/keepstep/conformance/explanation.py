@@ -23,11 +23,13 @@ class Explanation:
         said: What is wrong, in sentences.
         allowed: What the specification would have allowed instead: what it is told, what it does.
         states: The last states that were possible: values by the names of the variables.
+        who: Whose states they are.
     """
 
     said: tuple[str, ...]
     allowed: tuple[str, ...] = ()
     states: tuple[dict[str, str], ...] = field(default=())
+    who: str = "the contender (n1 is itself)"
 
     def lines(self) -> Iterator[str]:
         """As a person reads it."""
@@ -37,7 +39,7 @@ class Explanation:
             yield from (f"  {line}" for line in _some(self.allowed))
         if not self.states:
             return
-        yield f"the contender (n1 is itself) was in one of {len(self.states)} states:"
+        yield f"{self.who} was in one of {len(self.states)} states:"
         same = {
             name: value
             for name, value in self.states[0].items()

@@ -1,11 +1,12 @@
-"""A recorded run: what contenders were told and did, and what the servers decided.
+"""A recorded run: what machines were told and did, and of elections what the servers decided.
 
 A recording is a text of JSON lines. Its first line is a header, its last one says that it is
 complete; several recordings may follow each other in one file. Records of a process are
 numbered; transactions stand where they were read from the servers' log. There are no clocks:
 docs/reference/record-file.md describes each line.
 
-Nothing here knows the specification; `keepstep.conformance.election_abstraction` does.
+Nothing here knows a specification; `keepstep.conformance.election_abstraction` knows that of
+the election, and `keepstep.conformance.protocol` those of users' own protocols.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ __all__ = [
     "Outcome",
     "Record",
     "Recording",
+    "RunHeader",
     "Start",
     "Stop",
     "Transaction",
@@ -65,25 +67,41 @@ class Header(msgspec.Struct, frozen=True):
         keepstep: Version of the format.
         protocol: Whose run it is.
         spec: SHA-256 of each module of the specification, by name.
-        latch: Directory of the tickets.
-        fence: Directory of the epoch znode.
+        latch: Of an election: directory of the tickets.
+        fence: Of an election: directory of the epoch znode.
         servers: Number of servers; with one, no contender reads from a server that is behind.
         log_read: When transactions were read: `PROMPT`, `EACH_STEP` or `AT_TIMES`.
         seed: What repeats the run, if anything does.
         source: Who recorded it.
         nodes: The contenders known beforehand; others are named when they start.
+        server: Version of the servers, `3.9.5`; "" if it is not known, as in older files.
     """
 
     keepstep: int
     protocol: str
     spec: dict[str, str]
-    latch: str
-    fence: str
+    latch: str = ""
+    fence: str = ""
     servers: int = 1
     log_read: str = EACH_STEP
     seed: int | None = None
     source: str = ""
     nodes: tuple[str, ...] = ()
+    server: str = ""
+
+
+class RunHeader(Header, frozen=True, kw_only=True, omit_defaults=True):
+    """The first line of a run of a user's own protocol.
+
+    Attributes:
+        role: The role module whose machines ran.
+        model: The model of the manifest that says what the environment may do.
+        constants: Its constants.
+    """
+
+    role: str
+    model: str
+    constants: dict[str, Any] = {}
 
 
 class Start(msgspec.Struct, frozen=True, tag_field="kind", tag="start"):
@@ -92,7 +110,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="kind", tag="start"):
     Attributes:
         process: Its name; never used again.
         seq: 0: the first record of the process.
-        node: The contender's uuid.
+        node: The contender's uuid; of a user's own protocol the name of the machine's node.
     """
 
     process: str
@@ -101,7 +119,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="kind", tag="start"):
 
 
 class Input(msgspec.Struct, frozen=True, tag_field="kind", tag="input"):
-    """A contender was told something, and took a step.
+    """A machine was told something, and took a step.
 
     Attributes:
         process: Which.
@@ -210,6 +228,7 @@ Record: TypeAlias = Start | Input | Outcome | Stop | Transaction | Fault | End
 _ENCODER = msgspec.json.Encoder()
 _RECORD = msgspec.json.Decoder(Record)
 _HEADER = msgspec.json.Decoder(Header)
+_RUN_HEADER = msgspec.json.Decoder(RunHeader)
 
 
 def encode(record: Header | Record) -> bytes:
@@ -247,9 +266,9 @@ class Recording:
         return Recording(self.header, self.records[:records], self.name, self.first_line)
 
 
-def spec_digests(project: Project) -> dict[str, str]:
-    """SHA-256 of each module of the election's specification, by name."""
-    closure = project.closure(project.root / COMPOSITION, shims=False)
+def spec_digests(project: Project, composition: str = COMPOSITION) -> dict[str, str]:
+    """SHA-256 of each module of a composition, by name; of the election by default."""
+    closure = project.closure(project.root / composition, shims=False)
     return {
         name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in closure.files.items()
     }
@@ -303,10 +322,13 @@ def _header(line: bytes, place: str) -> Header:
             f" format {FORMAT}"
         )
     if header.protocol != PROTOCOL:
-        raise LocalViolation(
-            f"{place}: the recording is of the protocol {header.protocol!r}; only {PROTOCOL!r} is"
-            " known"
-        )
+        try:
+            return _RUN_HEADER.decode(line)
+        except msgspec.DecodeError as error:
+            what = f"header of a recording of the protocol {header.protocol!r}"
+            raise _unreadable(line, place, error, what) from None
+    if not header.latch or not header.fence:
+        raise LocalViolation(f"{place}: a recording of an election names its latch and its fence")
     return header
 
 

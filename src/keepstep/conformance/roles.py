@@ -56,6 +56,7 @@ class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         constants: The role module's constants in the role table; an array is a set.
         domains: What a type, a field or a fact ranges over in the role table: the values, or
             a set as TLA+ writes it.
+        runs: The model with whose composition and constants runs of a suite are compared, or "".
     """
 
     spec: str
@@ -63,6 +64,7 @@ class RoleEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     equivalent: str = ""
     constants: dict[str, bool | int | str | list[Any]] = {}
     domains: dict[str, list[Any] | str] = {}
+    runs: str = ""
 
     @property
     def name(self) -> str:

@@ -38,6 +38,7 @@ __all__ = [
     "ModelResult",
     "Role",
     "RoleResult",
+    "behaviour_of",
     "conform",
     "graph_models",
     "peak_memory_mb",
@@ -247,7 +248,7 @@ def stage(spec: Spec, model: Model, roles: Sequence[Role]) -> Stage:
             parts.append((role, prefix, names))
             writes = frozenset(names.get(name, name) for name in role.form.own)
             played.append(Played(prefix, frozenset(role.form.actions), writes))
-    init, next_ = _behaviour(spec, model)
+    init, next_ = behaviour_of(spec, model)
     system = translate(
         spec,
         constants_of(model.constants),
@@ -259,7 +260,7 @@ def stage(spec: Spec, model: Model, roles: Sequence[Role]) -> Stage:
     return Stage(system, constants_of(model.constants), parts)
 
 
-def _behaviour(spec: Spec, model: Model) -> tuple[str, str]:
+def behaviour_of(spec: Spec, model: Model) -> tuple[str, str]:
     """The names of the initial predicate and the next-state action of a model."""
     if not model.specification:
         return model.init, model.next

@@ -41,7 +41,15 @@ from keepstep.tla.operations import UNIT
 from keepstep.tla.sources import Project
 from keepstep.tla.values import Fn, render
 
-__all__ = ["Confirmation", "confirm_steps", "search"]
+__all__ = [
+    "Confirmation",
+    "allowed_features",
+    "confirm_steps",
+    "model_constants",
+    "named_step",
+    "sampled_steps",
+    "search",
+]
 
 _SECONDS = 300
 _COUNTED = "faults' = faults + 1"
@@ -50,20 +58,23 @@ _UNCOUNTED = "faults' = faults"
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What TLC says of sampled steps.
+    """What a checker says of sampled steps.
 
     Attributes:
         asked: Places of the steps in the behaviour.
-        refused: Those that TLC does not take.
-        seconds: How long TLC took.
+        refused: Those that the checker does not take.
+        seconds: How long it took.
+        undecided: Those of which it cannot tell.
     """
 
     asked: tuple[int, ...]
     refused: tuple[int, ...]
     seconds: float
+    undecided: tuple[int, ...] = ()
 
 
-def _constants(nodes: Sequence[str], features: frozenset[str]) -> dict[str, Any]:
+def model_constants(nodes: Sequence[str], features: frozenset[str]) -> dict[str, Any]:
+    """The constants of the composition for these nodes, as a manifest has them: lists are sets."""
     return {
         "NODES": sorted(nodes),
         "DUTIES": [f"{duty}_OF_DUTY" for duty in DUTIES],
@@ -72,8 +83,20 @@ def _constants(nodes: Sequence[str], features: frozenset[str]) -> dict[str, Any]
     }
 
 
-def _features(recording: Recording) -> frozenset[str]:
+def allowed_features(recording: Recording) -> frozenset[str]:
+    """What the environment of a recording may do."""
     return FEATURES - {"stale"} if recording.header.servers == 1 else FEATURES
+
+
+def sampled_steps(behaviour: Behaviour, count: int, seed: int) -> list[int]:
+    """Places of so many steps of a behaviour, or of all, chosen by lot."""
+    total = len(behaviour.steps)
+    return sorted(random.Random(seed).sample(range(total), min(count, total)))  # noqa: S311
+
+
+def named_step(behaviour: Behaviour, place: int) -> str:
+    """A step of a behaviour as the composition names it."""
+    return behaviour.steps[place].label.replace("C!Resign(", "Resign(")
 
 
 @contextmanager
@@ -108,14 +131,13 @@ def confirm_steps(
     Raises:
         KeepstepError: TLC could not be run.
     """
-    total = len(behaviour.steps)
-    chosen = sorted(random.Random(seed).sample(range(total), min(count, total)))  # noqa: S311
+    chosen = sampled_steps(behaviour, count, seed)
     if not chosen:
         return Confirmation((), (), 0.0)
     model = Model(
         name="RecordedSteps", spec="spec/election/RecordedSteps.tla", checker="tlc", mode="safety",
         expected="HOLDS", init="StepInit", next="StepNext", seconds=_SECONDS,
-        constants=_constants(behaviour.nodes, _features(recording)),
+        constants=model_constants(behaviour.nodes, allowed_features(recording)),
     )  # fmt: skip
     text = _steps_module(behaviour, chosen)
     with _project_with(project, "RecordedSteps", text) as copy, scratch_folder() as folder:
@@ -132,8 +154,7 @@ def _steps_module(behaviour: Behaviour, chosen: Sequence[int]) -> str:
     for number, place in enumerate(chosen, 1):
         before, after = behaviour.states[place], behaviour.states[place + 1]
         starts.append(_conjunction([f"place = {number}", *_equations(before, "")]))
-        label = behaviour.steps[place].label
-        label = label.replace("C!Resign(", "Resign(")
+        label = named_step(behaviour, place)
         steps.append(
             _conjunction(
                 [f"place = {number}", f"place' = {-number}", label, *_equations(after, "'")]
@@ -193,7 +214,7 @@ def search(
     model = Model(
         name="RecordedRun", spec="spec/election/RecordedRun.tla", checker="tlc", mode="safety",
         expected="HOLDS", init="RunInit", next="RunNext", invariants=["Unfinished"],
-        seconds=_SECONDS, constants=_constants(nodes, _features(recording)),
+        seconds=_SECONDS, constants=model_constants(nodes, allowed_features(recording)),
         # How many faults there were must not tell states apart.
         mutation=[
             Mutation(module="ElectionServer", operator=name, old=_COUNTED, new=_UNCOUNTED)

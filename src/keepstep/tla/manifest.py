@@ -128,6 +128,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         equivalent: The list of mutants of the class that change nothing, or "".
         constants: The role module's constants in the role table.
         domains: What a type, a field or a fact ranges over in the role table.
+        runs: The model with whose composition and constants runs of a suite are compared, or "".
     """
 
     spec: str
@@ -135,6 +136,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     equivalent: str = ""
     constants: dict[str, Value] = {}
     domains: dict[str, list[Any] | str] = {}
+    runs: str = ""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +235,7 @@ def load_manifest(project: Project) -> Manifest:
         _role(table, project, f"{shown}: role number {number}")
         for number, table in enumerate(_tables(found, "role", shown), start=1)
     ]
+    _check_runs(roles, kept, shown)
     return Manifest(path=path, models=models, roles=roles, tables=kept, misfits=misfits)
 
 
@@ -298,6 +301,17 @@ def _load_mutants(files: Any, project: Project, shown: str) -> dict[str, _Mutant
             _typed(table, _MutantTable, place)
             mutants[name] = _Mutant(place=place, table=table)
     return mutants
+
+
+def _check_runs(roles: list[Role], models: dict[str, dict[str, Any]], shown: str) -> None:
+    """The models with which runs are compared must be there."""
+    for role in roles:
+        if role.runs and role.runs not in models:
+            near = difflib.get_close_matches(role.runs, models, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise InvalidModel(
+                f"{shown}: role {role.spec!r}: key 'runs': there is no model {role.runs!r}{hint}"
+            )
 
 
 def _refuse_unknown_edits(edits: Any, place: str) -> None:

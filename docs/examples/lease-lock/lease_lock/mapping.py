@@ -84,9 +84,13 @@ class LeaseMapping(RoleMapping):
         return super().serve(request)
 
     def _inspect(self) -> Serving:
-        # Two reads are not one; but each write is conditional on the term that was read.
         _, lock = yield Read(self.lock)
-        lease = yield Exists(self.lease)
+        while True:
+            lease = yield Exists(self.lease)
+            # Two reads are not one: the lease is that of this term only if no other has begun.
+            before, (_, lock) = lock, (yield Read(self.lock))
+            if lock.version == before.version:
+                break
         if lease is None:
             return LeaseFree(lock.version)
         return LeaseSeen(owner=lease.ephemeral_owner, term=lock.version)

@@ -9,8 +9,8 @@ from lease_lock.mapping import LeaseMapping
 from lease_lock.tenant import ReturnDue, Tenant, TenantFacts, WorkDue
 
 
-class LeaseSuite(RoleSuite):
-    """Tenants before a real ZooKeeper."""
+class LeaseRun(RoleSuite):
+    """Tenants before a real ZooKeeper: what may happen to them."""
 
     machine, facts, mapping = Tenant, TenantFacts, LeaseMapping
     commands = (WorkDue, ReturnDue)
@@ -39,15 +39,19 @@ class LeaseSuite(RoleSuite):
         """Those who believe that they hold the lease."""
         return [seat for seat in self.running if seat.machine.facts.term is not None]
 
-    @property
-    def term(self) -> int:
-        """The present term: how often the log says that the lock was set."""
-        return max((c.version for _, c in self.changes(self.lock, Opcode.SET_DATA)), default=0)
-
     @act(weight=6)
     def intrude(self) -> None:
         """Somebody else deletes the lease."""
         self.outside(lambda client: client.delete(self.lease))
+
+
+class LeaseSuite(LeaseRun):
+    """The promises, in words that know nothing of the specification."""
+
+    @property
+    def term(self) -> int:
+        """The present term: how often the log says that the lock was set."""
+        return max((c.version for _, c in self.changes(self.lock, Opcode.SET_DATA)), default=0)
 
     @promise("who holds the lease began its term")
     def holds_a_term(self) -> str | None:

@@ -102,6 +102,9 @@ Connect(n) ==
     \/ S!CutOff(n)
     \/ S!Notice(n)
 
+\* The deadline of a lease that is not held any more is reached all the same.
+Ring(n) == mode[n] \notin {"holding", "working"} /\ S!Ring(n)
+
 Next ==
     \/ \E n \in NODES :
         \/ React(n)
@@ -112,6 +115,7 @@ Next ==
         \/ S!Abandon(n)
         \/ S!Disconnect(n)
         \/ S!Elapse(n)
+        \/ Ring(n)
         \/ S!Expire(n)
         \/ S!Notify(n)
         \/ S!ApplyLate(n)

@@ -255,6 +255,15 @@ Elapse(n) ==
     /\ inbox' = [inbox EXCEPT ![n] = DeadlineReached]
     /\ UNCHANGED <<dataVars, sessionVars, late, watched, faults, request, world>>
 
+\* A deadline is reached though nothing is amiss: a client that holds the lease no more
+\* does not stop it. It counts as a fault, so that there are finitely many.
+Ring(n) ==
+    /\ Allows("deadline")
+    /\ Spend
+    /\ IsIdle(n)
+    /\ inbox' = [inbox EXCEPT ![n] = DeadlineReached]
+    /\ UNCHANGED <<dataVars, sessionVars, link, late, watched, request, world>>
+
 \* --- Sessions ---
 
 \* A session of a node ends only after the node was told that contact is lost, or

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lease_lock.lease_types import Granted, LeaseFree, LeaseReturned, LeaseSeen, TakeLease, WorkDone
 from lease_lock.mapping import LeaseMapping
-from lease_lock.suite import LeaseSuite
+from lease_lock.suite import LeaseRun, LeaseSuite
 from lease_lock.tenant import Tenant
 
 from keepstep.core.machine import Input, Request
@@ -58,12 +58,12 @@ class AdoptsByName(LeaseMapping):
         return super().connected(session)
 
     def _inspect(self) -> Serving:
-        _, lock = yield Read(self.lock)
-        if (yield Exists(self.lease)) is None:
-            return LeaseFree(lock.version)
-        data, lease = yield Read(self.lease)
-        ours = data == self.me.encode()
-        return LeaseSeen(self.session if ours else lease.ephemeral_owner, lock.version)
+        told = yield from super()._inspect()
+        with suppress(CallRefused):
+            data, _ = yield Read(self.lease)
+            if isinstance(told, LeaseSeen) and data == self.me.encode():
+                return LeaseSeen(self.session, told.term)
+        return told
 
 
 class UnknownIsGranted(LeaseMapping):
@@ -71,6 +71,21 @@ class UnknownIsGranted(LeaseMapping):
 
     def unknown(self, request: Request) -> Input | None:
         return Granted(request.term + 1) if isinstance(request, TakeLease) else None
+
+
+class ReadsTwice(LeaseMapping):
+    """Takes the lease for that of a term which has ended in between.
+
+    No promise is broken by it, for each write is conditional on the term; but the specification
+    has no such answer. The first version of this mapping did so.
+    """
+
+    def _inspect(self) -> Serving:
+        _, lock = yield Read(self.lock)
+        lease = yield Exists(self.lease)
+        if lease is None:
+            return LeaseFree(lock.version)
+        return LeaseSeen(lease.ephemeral_owner, lock.version)
 
 
 class WaitsForItself(Tenant):
@@ -83,34 +98,55 @@ class WaitsForItself(Tenant):
 
 @dataclass(frozen=True)
 class SeededBug:
-    """A suite with a mistake.
+    """A mistake.
 
     Attributes:
-        suite: The suite.
+        change: What a suite has otherwise.
         promise: The promise that it must be seen to break.
+        diverges: Whether what the tenants are told and do shows it, without any promise.
     """
 
-    suite: type[RoleSuite]
+    change: dict[str, type]
     promise: str
+    diverges: bool = False
+
+    @property
+    def suite(self) -> type[RoleSuite]:
+        """The promises are checked, and nothing is compared with the specification."""
+        return type(self.name, (LeaseSuite,), {**self.change, "validated": False})
+
+    @property
+    def run(self) -> type[RoleSuite]:
+        """No promise is checked, and each run is compared with the specification."""
+        return type(self.name, (LeaseRun,), dict(self.change))
+
+    @property
+    def name(self) -> str:
+        """What was written wrongly."""
+        return next(iter(self.change.values())).__name__
 
 
-def _mapped(mistaken: type[LeaseMapping]) -> type[LeaseSuite]:
-    return type(mistaken.__name__, (LeaseSuite,), {"mapping": mistaken})
+def _mapped(mistaken: type[LeaseMapping], promise: str, *, diverges: bool = False) -> SeededBug:
+    return SeededBug({"mapping": mistaken}, promise, diverges)
 
+
+UNNOTICED = SeededBug({"mapping": ReadsTwice}, "", diverges=True)
+"""Only the specification knows that it is one."""
 
 BUGS = {
-    "returns-unchecked": SeededBug(_mapped(ReturnsUnchecked), "only its owner takes a lease away"),
-    "works-unchecked": SeededBug(_mapped(WorksUnchecked), "work is done under the present term"),
-    "forgets-watch": SeededBug(_mapped(ForgetsWatch), "who waits will be told"),
-    "ignores-suspended": SeededBug(
-        _mapped(IgnoresSuspended), "a machine takes whatever it is told"
+    "returns-unchecked": _mapped(ReturnsUnchecked, "only its owner takes a lease away"),
+    "works-unchecked": _mapped(
+        WorksUnchecked, "work is done under the present term", diverges=True
     ),
-    "adopts-by-name": SeededBug(_mapped(AdoptsByName), "who holds the present term owns the lease"),
-    "unknown-is-granted": SeededBug(
-        _mapped(UnknownIsGranted), "who holds the lease began its term"
+    "forgets-watch": _mapped(ForgetsWatch, "who waits will be told"),
+    "ignores-suspended": _mapped(IgnoresSuspended, "a machine takes whatever it is told"),
+    "adopts-by-name": _mapped(
+        AdoptsByName, "who holds the present term owns the lease", diverges=True
+    ),
+    "unknown-is-granted": _mapped(
+        UnknownIsGranted, "who holds the lease began its term", diverges=True
     ),
     "waits-for-itself": SeededBug(
-        type("WaitsForItself", (LeaseSuite,), {"machine": WaitsForItself}),
-        "somebody holds the lease",
+        {"machine": WaitsForItself}, "somebody holds the lease", diverges=True
     ),
 }

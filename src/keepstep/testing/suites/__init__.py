@@ -6,6 +6,7 @@ from keepstep.testing.suites.conformance import ConformanceFailed, RoleConforman
 from keepstep.testing.suites.driven_shell import Client, Delivered, DrivenShell
 from keepstep.testing.suites.ground import FakeGround, Ground, RealGround
 from keepstep.testing.suites.role_suite import (
+    BEHAVIOUR,
     Broken,
     Edge,
     RoleStateMachine,
@@ -20,9 +21,11 @@ from keepstep.testing.suites.role_suite import (
     replay_suite,
     run_suite,
 )
+from keepstep.testing.suites.run_recorder import RunRecorder
 from keepstep.testing.suites.story import FaultSeen, Story
 
 __all__ = [
+    "BEHAVIOUR",
     "BoundFaults",
     "Broken",
     "Client",
@@ -37,6 +40,7 @@ __all__ = [
     "RoleConformance",
     "RoleStateMachine",
     "RoleSuite",
+    "RunRecorder",
     "Seat",
     "Step",
     "Story",

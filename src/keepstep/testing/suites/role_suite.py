@@ -15,6 +15,9 @@ A user derives a machine, writes a mapping, and says what must hold:
     run_suite(LockSuite, RealGround(server)).require()
 
 Promises are about what the servers say; what a machine believes is only compared with it.
+
+If the manifest of the class's project names a model for runs of the role (`runs = "..."` in its
+[[role]]), each run is recorded and has to be a behaviour of the specification, too.
 """
 
 from __future__ import annotations
@@ -26,25 +29,34 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from keepstep.conformance.protocol_validation import (
+    ProtocolValidation,
+    load_protocol_validator,
+)
+from keepstep.conformance.recording import write_recordings
+from keepstep.conformance.validation import Verdict
 from keepstep.core.ids import NodeId
 from keepstep.core.machine import Input, Refused, RoleMachine
-from keepstep.errors import InternalError, LocalViolation
+from keepstep.errors import InternalError, LocalViolation, ToolMissing
 from keepstep.shell.mapping import CallRefused, RoleMapping
 from keepstep.testing.admin import Sessions
 from keepstep.testing.observer import Change, Transaction
 from keepstep.testing.step import Step
 from keepstep.testing.suites.driven_shell import LANES, Client, Delivered, DrivenShell
 from keepstep.testing.suites.ground import Ground
+from keepstep.testing.suites.run_recorder import RunRecorder, recorded_role
 from keepstep.testing.suites.story import Story
 from keepstep.testing.wire import ConnectionEnded, Opcode, Refusal, SessionGone
 
 __all__ = [
+    "BEHAVIOUR",
     "Broken",
     "Edge",
     "RoleStateMachine",
@@ -61,6 +73,9 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+BEHAVIOUR = "the run is a behaviour of the specification"
+"""The promise that every recorded run makes."""
 
 _LONGEST_RUN = 300
 _LONGEST_REACH = 40
@@ -136,12 +151,14 @@ class Seat:
         name: Who sits there.
         shell: The shell; None while nobody does.
         paused: Whether it is delivered nothing.
+        process: What the recording of the run calls who sits there.
     """
 
     number: int
     name: str = ""
     shell: DrivenShell | None = None
     paused: bool = False
+    process: str = ""
 
     @property
     def machine(self) -> DrivenShell:
@@ -174,6 +191,14 @@ class RoleSuite:
             packages that are done to servers, such as `restart-server` or `kill-leader`.
         most: How many machines there are at most.
         may_miss: Actions that need not be seen.
+        validated: Whether each run is compared with the specification, where the project's
+            manifest names a model for runs of the role.
+        abstracted: For fields of inputs, requests and facts whose numbers the specification
+            only abstracts, such as sequence numbers: what they count. Any number of the
+            specification may stand for one of them, always the same one. Numbers of more than
+            53 bits, such as session ids, are taken so in any case.
+        recorder: Records the run; None if it is not to be compared.
+        validation: What was found when it was compared; None before.
         story: What happened so far.
         taken: The transitions that were taken.
         history: All transactions below `root` that were applied, in order.
@@ -198,6 +223,8 @@ class RoleSuite:
     )
     most: ClassVar[int] = 3
     may_miss: ClassVar[frozenset[str]] = frozenset()
+    validated: ClassVar[bool] = True
+    abstracted: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, ground: Ground, root: str) -> None:
         self.ground = ground
@@ -211,6 +238,8 @@ class RoleSuite:
         self.others: set[int] = set()
         self._mine: set[int] = set()
         self._first = ""
+        self.recorder = self._new_recorder()
+        self.validation: ProtocolValidation | None = None
         self._acts = _marked(type(self), "keepstep_act")
         self._promises = list(_marked(type(self), "keepstep_promise").values())
         self._ends = list(_marked(type(self), "keepstep_end").values())
@@ -374,6 +403,8 @@ class RoleSuite:
 
     def _sit_down(self, seat: Seat, name: str) -> None:
         seat.name, seat.paused = name, False
+        if self.recorder is not None:
+            seat.process = self.recorder.start(name)
         seat.shell = self.shell(
             self.machine,
             self.facts(),
@@ -386,6 +417,8 @@ class RoleSuite:
     def _note(self, seat: Seat, delivered: Delivered) -> None:
         self.taken[Edge(delivered.before, delivered.action, delivered.after)] += 1
         self.story.deliver(seat.name, delivered)
+        if self.recorder is not None:
+            self.recorder.deliver(seat.process, delivered, seat.machine.facts)
 
     def _deliver(self, seat: Seat, lane: str = "") -> bool:
         shell = seat.machine
@@ -453,7 +486,12 @@ class RoleSuite:
 
     def _stop(self, seat: Seat) -> None:
         seat.machine.end()
+        self._leave(seat)
+
+    def _leave(self, seat: Seat) -> None:
         seat.shell = None
+        if self.recorder is not None:
+            self.recorder.stop(seat.process)
 
     # --- Faults ---
 
@@ -496,6 +534,7 @@ class RoleSuite:
         seat.machine.abandon()
         if session:
             self.story.strike("restart", name, self._left(session))
+        self._leave(seat)
         self._sit_down(seat, name)
 
     def _left(self, session: int) -> str:
@@ -586,6 +625,33 @@ class RoleSuite:
             seen = method(self)
             if seen:
                 raise Broken(method.keepstep_end, seen)
+        self._compare()
+
+    def _new_recorder(self) -> RunRecorder | None:
+        role = recorded_role(self.machine) if self.validated else None
+        if role is None:
+            return None
+        return RunRecorder(role, type(self).__name__, abstracted=self.abstracted)
+
+    def _compare(self) -> None:
+        """Compare the run with the specification.
+
+        Raises:
+            Broken: It is no behaviour of it.
+        """
+        role = recorded_role(self.machine)
+        if self.recorder is None or role is None:
+            return
+        self.recorder.end()
+        try:
+            validator = load_protocol_validator(role.project, role.name)
+        except ToolMissing as error:
+            self.not_run["validation"] = f"runs are not compared with the specification: {error}"
+            return
+        if validator is not None:
+            self.validation = validator.validate(self.recorder.recording)
+            if self.validation.verdict is Verdict.DIVERGES:
+                raise Broken(BEHAVIOUR, str(self.validation).replace("\n", "\n  "))
 
     def _settle(self) -> None:
         self._run()
@@ -603,7 +669,9 @@ class RoleSuite:
         self.ground.heal()
         for seat in self.running:
             seat.machine.abandon()
-            seat.shell = None
+            self._leave(seat)
+        if self.recorder is not None:
+            self.recorder.end()
         with suppress(ConnectionEnded):
             self._reap()
 
@@ -660,6 +728,8 @@ class SuiteResult:
         missed: Actions of the machine that were never taken and should have been.
         seed: What repeats all choices.
         seconds: How long it took.
+        validations: How often each verdict was found when runs were compared with the
+            specification.
     """
 
     failure: SuiteFailure | None
@@ -671,6 +741,7 @@ class SuiteResult:
     missed: tuple[str, ...]
     seed: int
     seconds: float
+    validations: Mapping[str, int] = field(default_factory=dict)
 
     def require(self) -> SuiteResult:
         """Return the result if the suite passed.
@@ -689,6 +760,9 @@ class SuiteResult:
                 f"inconclusive: never taken in {self.examples} runs: {', '.join(self.missed)}\n"
                 "raise the number of runs, or list what cannot be taken in may_miss"
             )
+        if self.validations and Verdict.VALID not in self.validations:
+            counted = ", ".join(f"{count} {name}" for name, count in self.validations.items())
+            raise SuiteFailed(f"inconclusive: no run could be validated: {counted}")
         return self
 
 
@@ -701,6 +775,8 @@ class _Tally:
     taken: Counter[Edge] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     not_run: dict[str, str] = field(default_factory=dict)
+    validations: Counter[str] = field(default_factory=Counter)
+    folder: Path | None = None
 
     def close(
         self, world: RoleSuite, broken: Broken | None, steps: Sequence[Step]
@@ -711,6 +787,12 @@ class _Tally:
         self.taken += world.taken
         self.faults.update(fault.kind for fault in world.story.faults)
         self.not_run |= world.not_run
+        if world.validation is not None:
+            self.validations[str(world.validation.verdict)] += 1
+        if self.folder is not None and world.recorder is not None:
+            names = (f"{type(world).__name__}-{n:05}.jsonl" for n in itertools.count(self.examples))
+            free = next(file for name in names if not (file := self.folder / name).exists())
+            write_recordings(free, [world.recorder.recording])
         if broken is None:
             return None
         story = world.story.tell(broken.promise, broken.seen)
@@ -740,6 +822,7 @@ def run_suite(
     examples: int = 60,
     steps: int = 12,
     seed_number: int = 0,
+    record: Path | None = None,
 ) -> SuiteResult:
     """Make so many runs of weighted random steps, until one breaks a promise; shorten that one.
 
@@ -749,12 +832,15 @@ def run_suite(
         examples: Number of runs.
         steps: Number of steps of a run at most.
         seed_number: Repeats all choices.
+        record: A folder for the recordings of all runs; it is made if it is not there.
 
     Raises:
         KeepstepError: A tool failed, so that nothing can be said.
     """
     began = time.monotonic()
-    tally = _Tally()
+    if record is not None:
+        record.mkdir(parents=True, exist_ok=True)
+    tally = _Tally(folder=record)
     failure = None
     for number in range(examples):
         chance = Random(f"{seed_number} {number}")  # noqa: S311 - nothing is secret here
@@ -778,6 +864,7 @@ def run_suite(
         tuple(sorted(wanted - seen - suite.may_miss)),
         seed_number,
         time.monotonic() - began,
+        tally.validations,
     )
 
 
