@@ -181,9 +181,9 @@ def test_records_hold_no_clocks_and_no_data_of_users(handover):
 def test_foresight_takes_nothing_away_that_comes_to_the_end(record, validator):
     for name in ("deposed", "given up", "wiped"):
         recording = record(scenarios()[name])
-        run = _Run(
-            validator.candidates_for(recording), recording, Abstraction(recording), Foresight.FULL
-        )
+        abstraction = Abstraction(recording)
+        full = dict.fromkeys(abstraction.processes, Foresight.FULL)
+        run = _Run(validator.candidates_for(recording), recording, abstraction, full)
         run.walk()
         assert run.statistics.steps
 
@@ -198,9 +198,11 @@ def test_a_list_that_is_out_of_date_takes_a_second_look(validator):
     recording = dataclasses.replace(recorded, header=header)
     assert validator.validate(recording).verdict is Verdict.VALID
     candidates, abstraction = validator.candidates_for(recording), Abstraction(recording)
-    _Run(candidates, recording, abstraction, Foresight.STALE).walk()
-    with pytest.raises(_Bad):
-        _Run(candidates, recording, abstraction, Foresight.LUCKY).walk()
+    foresight = dict.fromkeys(abstraction.processes, Foresight.LUCKY)
+    with pytest.raises(_Bad) as raised:
+        _Run(candidates, recording, abstraction, foresight).walk()
+    foresight[raised.value.process] = Foresight.STALE
+    _Run(candidates, recording, abstraction, foresight).walk()
     alone = msgspec.structs.replace(header, servers=1)
     assert validator.validate(dataclasses.replace(recording, header=alone)).verdict is (
         Verdict.DIVERGES

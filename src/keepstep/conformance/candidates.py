@@ -18,7 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntFlag
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -94,18 +94,20 @@ The last projection, to all, is the number of the data and how often it was lost
 _ALL = 7
 
 
-class Trouble(IntEnum):
-    """What may go wrong before a contender is told something; each includes those before.
+class Trouble(IntFlag):
+    """What may go wrong before a contender is told something.
 
     Members:
         NONE: Nothing.
         BEHIND: Servers may be behind.
+        OTHER: Anything else.
         ANY: Anything.
     """
 
     NONE = 0
     BEHIND = 1
-    ANY = 2
+    OTHER = 2
+    ANY = 3
 
 
 class View(NamedTuple):
@@ -579,16 +581,14 @@ class Candidates:
         """
         means = self._means[label]
         tells = means.variants & self._inputs
-        least = Trouble.NONE
-        if means.spends:
-            least = Trouble.BEHIND if label == _LAGGING else Trouble.ANY
-        if trouble < least or label in _ENDINGS | _UNHEARD:
+        kind = Trouble.BEHIND if label == _LAGGING else Trouble.OTHER
+        if (means.spends and not trouble & kind) or label in _ENDINGS | _UNHEARD:
             return False
         if label.startswith(_ANSWERS) and not tells:
             # Who is served without being told asks nothing any more, so no answer comes.
             return tag not in self._answers
         if not tag:
-            return not tells or (trouble is Trouble.ANY and not label.startswith(_ANSWERS))
+            return not tells or (bool(trouble) and not label.startswith(_ANSWERS))
         return not tells or tag in tells
 
     def _writing_for(self, request: str) -> _Group:

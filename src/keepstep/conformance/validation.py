@@ -55,9 +55,6 @@ FEWEST_STEPS = 10
 """A recording with fewer steps of contenders proves too little."""
 
 
-_FRESH = FEATURES - {"stale"}
-"""All that an environment may do whose servers are never behind."""
-
 MOST_REMEMBERED = 60_000
 """Steps of the environment that are remembered, before all is forgotten for want of memory."""
 
@@ -202,6 +199,7 @@ class _Contender:
     """One contender of one recording, and what it may be.
 
     Attributes:
+        process: Its name in the recording.
         node: Its number.
         seq: The number that its next record has to have.
         stopped: Whether it has ended.
@@ -212,9 +210,10 @@ class _Contender:
         view: What the log has shown of its sessions at the last of these clocks.
     """
 
-    __slots__ = ("asked", "expects", "first", "node", "seq", "sets", "stopped", "view")
+    __slots__ = ("asked", "expects", "first", "node", "process", "seq", "sets", "stopped", "view")
 
-    def __init__(self, node: int, start: int, clock: int) -> None:
+    def __init__(self, process: str, node: int, start: int, clock: int) -> None:
+        self.process = process
         self.node = node
         self.seq = 1
         self.stopped = False
@@ -226,14 +225,20 @@ class _Contender:
 
 
 class _Bad(Exception):
-    """A record that leaves no candidate."""
+    """A record that leaves no candidate; of which process, or "" if it is bad in any case."""
 
     def __init__(
-        self, record: int, reason: Reason, explanation: Explanation, certain: int | None = None
+        self,
+        record: int,
+        reason: Reason,
+        explanation: Explanation,
+        certain: int | None = None,
+        process: str = "",
     ) -> None:
         super().__init__(reason)
         self.record, self.reason, self.explanation = record, reason, explanation
         self.certain = record if certain is None else certain
+        self.process = process
 
 
 class Validator:
@@ -258,9 +263,7 @@ class Validator:
 
         Of one server nobody reads what is out of date.
         """
-        return self._with(_FRESH if recording.header.servers == 1 else FEATURES)
-
-    def _with(self, features: frozenset[str]) -> Candidates:
+        features = FEATURES - {"stale"} if recording.header.servers == 1 else FEATURES
         known = self._candidates.get(features)
         if known is None or known.remembered > MOST_REMEMBERED:
             known = self._candidates[features] = Candidates(self.spec, features)
@@ -279,19 +282,20 @@ class Validator:
         """
         self._compare_versions(recording)
         began = time.perf_counter()
-        abstraction = Abstraction(recording)
+        candidates, abstraction = self.candidates_for(recording), Abstraction(recording)
+        most = Foresight.NONE if self.exact else Foresight.LUCKY
+        foresight = dict.fromkeys(abstraction.processes, most)
         bad: _Bad | None = None
-        alone = recording.header.servers == 1
-        for foresight in (Foresight.NONE,) if self.exact else Foresight:
-            if alone and foresight is Foresight.STALE:
-                continue
-            lucky = foresight is Foresight.LUCKY
-            candidates = self._with(_FRESH) if lucky else self.candidates_for(recording)
+        while True:
             run = _Run(candidates, recording, abstraction, foresight)
             try:
                 run.walk()
             except _Bad as found:
                 bad = found
+                if foresight.get(found.process, Foresight.NONE) is Foresight.NONE:
+                    break
+                # No other contender's candidates depend on what is supposed of this one.
+                foresight[found.process] = foresight[found.process].less
             else:
                 bad = None
                 break
@@ -368,8 +372,8 @@ class Foresight(Enum):
     """How much of what follows is made use of when candidates are kept, most first.
 
     Members:
-        LUCKY: What a contender is told next, and that no more goes wrong than that needs: contact
-            is lost only where that is what it hears of next, and no server is behind.
+        LUCKY: What the contender is told next, and that no more goes wrong than that needs:
+            contact is lost only where that is what it hears of next, and no server is behind.
         STALE: The same, but that servers may be behind.
         FULL: What it is told next. This leaves out nothing that could come to the end.
         NONE: Nothing. Only these candidates are all that were possible at the time, so that a
@@ -381,6 +385,19 @@ class Foresight(Enum):
     FULL = auto()
     NONE = auto()
 
+    @property
+    def less(self) -> Foresight:
+        """The next, with less of it."""
+        return Foresight(self.value + 1)
+
+
+_TROUBLE = {
+    Foresight.LUCKY: (Trouble.NONE, Trouble.OTHER),
+    Foresight.STALE: (Trouble.BEHIND, Trouble.ANY),
+    Foresight.FULL: (Trouble.ANY, Trouble.ANY),
+}
+"""What may go wrong before a contender is told something over its contact, and of its contact."""
+
 
 class _Run:
     """The validation of one recording."""
@@ -390,14 +407,14 @@ class _Run:
         candidates: Candidates,
         recording: Recording,
         abstraction: Abstraction,
-        foresight: Foresight,
+        foresight: Mapping[str, Foresight],
     ) -> None:
         self.candidates = candidates
         self.recording = recording
         self.abstraction = abstraction
         self.foresight = foresight
         self.taken: dict[int, tuple[Step, int]] = {}
-        self.expects = {} if foresight is Foresight.NONE else self.look_ahead()
+        self.expects = self.look_ahead()
         self.events = self.abstraction.events
         self.contenders: dict[str, _Contender] = {}
         self.by_node: dict[int, _Contender] = {}
@@ -413,27 +430,28 @@ class _Run:
     def look_ahead(self) -> dict[int, int]:
         """The expectation of what a contender is told after each step, and after its start."""
         candidates = self.candidates
-        usual = {
-            Foresight.LUCKY: Trouble.NONE,
-            Foresight.STALE: Trouble.BEHIND,
-        }.get(self.foresight, Trouble.ANY)
-        following: dict[str, int] = {}
+        following = {
+            process: candidates.expectation(None, _TROUBLE[foresight][0])
+            for process, foresight in self.foresight.items()
+            if foresight is not Foresight.NONE
+        }
         found: dict[int, int] = {}
-        unknown = candidates.expectation(None, usual)
         for number in range(len(self.recording.records) - 1, -1, -1):
             record = self.recording.records[number]
-            if isinstance(record, Start):
-                found[number] = following.get(record.process, unknown)
-            elif isinstance(record, Input):
-                found[number] = following.get(record.process, unknown)
+            if not isinstance(record, Start | Input) or record.process not in following:
+                continue
+            found[number] = following[record.process]
+            if isinstance(record, Input):
                 try:
                     _, told = self.step_of(number, record)
                 except LocalViolation:
                     following[record.process] = 0
                     continue
                 if candidates.told_of(told)[0] is not None:
-                    trouble = Trouble.ANY if record.told in _OF_CONTACT else usual
-                    following[record.process] = candidates.expectation(told, trouble)
+                    trouble = _TROUBLE[self.foresight[record.process]]
+                    following[record.process] = candidates.expectation(
+                        told, trouble[record.told in _OF_CONTACT]
+                    )
         return found
 
     def step_of(self, number: int, record: Input) -> tuple[Step, int]:
@@ -469,6 +487,7 @@ class _Run:
                         self.event(number, next_event)
                 case Start(process, seq):
                     contender = _Contender(
+                        process,
                         self.abstraction.processes[process],
                         self.candidates.start,
                         self.abstraction.clocks[number],
@@ -582,6 +601,7 @@ class _Run:
         if clock >= contender.first and sets[clock - contender.first] == self.candidates.empty:
             empty = next(n for n, members in enumerate(sets) if members == self.candidates.empty)
             event = self.events[contender.first + empty - 1]
+            self.look_closer(contender, event.record)
             explanation = explain_event(self.candidates, sets[empty - 1], event)
             raise _Bad(event.record, Reason.UNASKED, explanation, number)
 
@@ -643,6 +663,15 @@ class _Run:
                 closed = candidates.merge(closed, came)
             found[place] = closed
 
+    def look_closer(self, contender: _Contender, number: int) -> None:
+        """Nothing remains of a contender: that says something only if nothing was left out.
+
+        Raises:
+            _Bad: Something was.
+        """
+        if self.foresight[contender.process] is not Foresight.NONE:
+            raise _Bad(number, Reason.UNTOLD, Explanation(()), process=contender.process)
+
     def label(self, action: str) -> str:
         """The label of a contender's action."""
         leaves = self.candidates.roles.get(action)
@@ -656,8 +685,7 @@ class _Run:
         Raises:
             _Bad: Always.
         """
-        if self.foresight is not Foresight.NONE:
-            self.refuse(number, Reason.UNTOLD)
+        self.look_closer(self.by_node[node], number)
         # The very step may have asked for what was read before it.
         fine = {"", *(request[0] for request in step.requests)}
         first = self.by_node[node].first
