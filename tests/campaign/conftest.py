@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+
+from keepstep.testing import campaign as campaigns
+from keepstep.testing.arenas import EnsembleArena
 
 STATEFUL = Path(__file__).parents[1] / "stateful"
 SEEDED = "seeded_bugs_of_campaigns"
@@ -17,6 +21,24 @@ def _seeded():
         sys.modules[SEEDED] = module
         spec.loader.exec_module(module)
     return sys.modules[SEEDED]
+
+
+@pytest.fixture(scope="session")
+def ensemble_of_one():
+    """An ensemble of one server, for tests that leave it as it was."""
+    with EnsembleArena(1) as arena:
+        yield arena
+
+
+@pytest.fixture
+def shared_servers(ensemble_of_one, monkeypatch):
+    """Lets campaigns on one server use what runs already, where their own start is not tested."""
+
+    def share(size, *, network):
+        assert (size, network) == (1, None)
+        return nullcontext(ensemble_of_one)
+
+    monkeypatch.setattr(campaigns, "EnsembleArena", share)
 
 
 @pytest.fixture(scope="session")

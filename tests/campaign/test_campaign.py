@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import psutil
 import pytest
@@ -14,7 +16,7 @@ from click.testing import CliRunner
 
 from keepstep.cli import campaign as cli
 from keepstep.cli.replay import command as replay_command
-from keepstep.errors import LocalViolation, ToolFailed
+from keepstep.errors import LocalViolation, ToolFailed, ToolMissing
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.testing import campaign as campaigns
 from keepstep.testing.arenas import EnsembleArena
@@ -22,6 +24,7 @@ from keepstep.testing.campaign import Campaign, CampaignState, Plan, all_faults
 from keepstep.testing.coverage import Coverage
 from keepstep.testing.election_suite import SavedRun, replay
 from keepstep.testing.election_world import ElectionWorld, Step
+from keepstep.testing.namespaces import why_no_namespaces
 from keepstep.testing.scenarios import scenarios
 
 pytestmark = pytest.mark.zookeeper
@@ -37,7 +40,7 @@ def run(*arguments):
     return CliRunner().invoke(cli.command, list(arguments))
 
 
-def test_a_short_campaign_says_what_it_has_not_seen(few_examples, tmp_path):
+def test_a_short_campaign_says_what_it_has_not_seen(few_examples, shared_servers, tmp_path):
     state = tmp_path / "state.json"
     result = run(
         "--servers", "1", "--examples", "4", "--seed", "3", "--faults", "cut,kill-leader",
@@ -58,7 +61,9 @@ def test_a_short_campaign_says_what_it_has_not_seen(few_examples, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_campaign_that_was_interrupted_goes_on_where_it_was(few_examples, tmp_path):
+def test_a_campaign_that_was_interrupted_goes_on_where_it_was(
+    few_examples, shared_servers, tmp_path
+):
     state = tmp_path / "state.json"
     names = []
 
@@ -126,7 +131,7 @@ def test_ctrl_c_ends_the_command_in_good_order(tmp_path):
     assert not psutil.wait_procs(children, timeout=10)[1]
 
 
-def test_a_process_that_is_left_is_told(few_examples):
+def test_a_process_that_is_left_is_told(few_examples, shared_servers):
     left = []
 
     def leave(*_):
@@ -168,8 +173,8 @@ def test_servers_that_fail_are_made_anew_and_told(few_examples, monkeypatch):
         pytest.param(5, ["kill-leader", "lose-data-of-majority"], marks=pytest.mark.full),
     ],
 )
-def test_the_promises_hold_on_an_ensemble_under_packages(servers, faults):
-    with EnsembleArena(servers) as arena:
+def test_the_promises_hold_on_an_ensemble_under_packages(servers, faults, ensemble_of_one):
+    with nullcontext(ensemble_of_one) if servers == 1 else EnsembleArena(servers) as arena:
         faults = [package for package in faults if arena.available(package).allowed]
         coverage = Coverage(faults, faults)
         for name, steps in campaigns.tour(faults).items():
@@ -191,6 +196,11 @@ def test_all_data_of_a_majority_is_lost_and_one_leads_all_the_same():
         Step("run"),
         Step("heal"),
         Step("write", {"who": "leader"}),
+        # A server that still had its old data would lead now, by its higher transaction id.
+        Step("inject", {"package": "kill-leader", "who": "leader", "server": "any"}),
+        Step("run"),
+        Step("write", {"who": "leader"}),
+        Step("heal"),
     ]
     with EnsembleArena(3) as arena:
         world = replay(steps, arena)
@@ -200,7 +210,7 @@ def test_all_data_of_a_majority_is_lost_and_one_leads_all_the_same():
 
 
 def test_a_campaign_finds_a_seeded_bug_saves_it_and_replay_confirms_it(
-    few_examples, monkeypatch, tmp_path, shell_name
+    few_examples, shared_servers, monkeypatch, tmp_path, shell_name
 ):
     monkeypatch.setattr(campaigns, "MOST_FAILURES", 1)
     shell, out = shell_name("unfenced-write"), tmp_path / "out"
@@ -244,7 +254,38 @@ def test_a_minute_on_three_servers_breaks_no_promise(tmp_path):
     assert len(told["transitions"]) >= 30
 
 
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_the_kernel_separates_servers_in_a_campaign():
+    inside = ["unshare", "-Urn"]
+    if shutil.which("unshare") is None or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("NOT RUN: the kernel allows no user and network namespaces here")
+    code = (
+        "from keepstep.testing import campaign; campaign.scenarios = dict; "
+        "from keepstep.cli.main import main; main()"
+    )
+    faults = "partition-servers-kernel,partition-servers"
+    done = subprocess.run(
+        [
+            *inside, sys.executable, "-c", code, "campaign", "--namespaces",
+            "--examples", "2", "--faults", faults, "--seconds", "120", "--json",
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["failures"], told["left"]) == (3, [], [])
+    assert told["faults_shown"]["partition-servers-kernel"] == 1
+    assert "without links=True" in told["faults_not_run"]["partition-servers"]
+
+
 # --- Bad input ---
+
+
+@pytest.mark.skipif(not why_no_namespaces(), reason="this process is in a private network")
+def test_namespaces_that_this_process_cannot_have_are_told_of():
+    result = run("--namespaces", "--seconds", "5")
+    assert isinstance(result.exception, ToolFailed | ToolMissing)
+    assert "no network namespaces" in str(result.exception)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +312,7 @@ def test_resume_decides_what_the_file_decides():
     assert "--resume goes with" in result.output
 
 
-def test_the_table_is_for_people(few_examples):
+def test_the_table_is_for_people(few_examples, shared_servers):
     result = run("--servers", "1", "--examples", "1", "--faults", "none")
     assert result.exit_code == 3
     last = result.output.splitlines()[-1]

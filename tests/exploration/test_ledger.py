@@ -46,6 +46,36 @@ def test_entries_add_up_over_examples_and_runs(tmp_path: Path) -> None:
     assert Ledger.read(file, SPEC).counts() == Counter({ATTACH: 7, LEAD: 1})
 
 
+def test_an_edge_is_noted_under_its_faults_whatever_the_composition_calls_it() -> None:
+    resigned = Edge("Resign", "leading")
+    found = Witness("campaign", server="3.9.5")
+    under = {(ATTACH, "cut"): 2, (Edge("C!Resign", "leading"), "kill"): 1, (LEAD, "cut"): 5}
+    for _ in range(2):
+        found.note({ATTACH: 3, resigned: 1, LEAD: 0}, ["cut", "kill"], under)
+    ledger = Ledger(SPEC)
+    ledger.add(found)
+    entries = ledger.entries()
+    assert entries[ATTACH].under == {"cut": 4}
+    assert entries[ATTACH].faults == {"cut": 2, "kill": 2}
+    assert entries[resigned].under == {"kill": 2}
+    # What validation does not show for certain is not in the ledger under a fault either.
+    assert set(entries) == {ATTACH, resigned}
+
+
+def test_a_ledger_from_before_faults_were_told_apart_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.json"
+    with update(file, SPEC) as ledger:
+        ledger.add(witness(1, 2, "kill"))
+    told = json.loads(file.read_text())
+    (version,) = told["versions"].values()
+    (run,) = version["runs"].values()
+    for seen in run["edges"].values():
+        del seen["under"]
+    file.write_text(json.dumps(told))
+    entry = Ledger.read(file, SPEC).entries()[ATTACH]
+    assert (entry.under, entry.faults) == (Counter(), {"kill": 1})
+
+
 def test_a_run_counts_once_however_often_it_is_added_or_merged() -> None:
     one, other = Ledger(SPEC), Ledger(SPEC)
     assert one.add(witness(1))

@@ -579,6 +579,9 @@ def test_lose_data_of_majority_of_three(target3):
         assert fault.inject().prove().happened
         assert client.session not in target3.sessions().alive
         ends_within_its_bound(fault)
+        # A server that still had its old data would lead the others now.
+        with packages()["kill-leader"].inject(target3) as crash:
+            assert crash.prove().happened
         for server in target3.servers.values():
             with Observer(server.address) as observer:
                 assert observer.read("/will-be-lost") is None

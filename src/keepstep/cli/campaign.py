@@ -48,6 +48,18 @@ DEFAULT_SECONDS = 60.0
     help="Fault packages, with commas between; `all`, or `none`. [default: all]",
 )
 @click.option(
+    "--choice",
+    type=click.Choice(["guided", "weighted", "uniform"]),
+    help="How drawn runs are chosen: by what was not seen yet, by fixed weights, or all alike. "
+    "[default: guided]",
+)
+@click.option(
+    "--namespaces",
+    is_flag=True,
+    help="Give each server a network of its own, so that the kernel separates them; start it as "
+    "`unshare -Urn keepstep campaign --namespaces`.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Save each run that breaks a promise in this directory, for `keepstep replay`.",
@@ -81,6 +93,8 @@ def command(
     examples: int | None,
     seed: int | None,
     faults: str | None,
+    choice: str | None,
+    namespaces: bool,  # noqa: FBT001
     out: Path | None,
     state: Path | None,
     resume: Path | None,
@@ -91,14 +105,16 @@ def command(
     """Elect leaders on an ensemble of real servers for long, and break whatever can break.
 
     First come runs that were thought out, then each fault package against a leader in office,
-    then runs that are drawn from the seed. The promises are checked after each step against what
-    a majority of the servers has logged. Ctrl-C ends it in good order and shows what is known.
+    then runs that are drawn towards what was not seen yet. The promises are checked after each
+    step against what a majority of the servers has logged. Ctrl-C ends it in good order and shows
+    what is known.
 
     The exit code is 1 if a promise was broken, and 3 if the campaign has not seen enough: each
     fault has to hit a leader and to be shown by the servers, each transition of the class has to
     be taken, memory has to stay flat, and no process may be left.
     """
-    if resume is not None and {servers, examples, seed, faults, state} != {None}:
+    given = {servers, examples, seed, faults, choice, state, namespaces or None}
+    if resume is not None and given != {None}:
         raise click.UsageError("--resume goes with --seconds, --out, --ledger and --shell only")
     from keepstep.testing.campaign import Campaign, CampaignState, Plan
 
@@ -121,6 +137,8 @@ def command(
             seed=secrets.randbelow(1 << 32) if seed is None else seed,
             faults=_faults(faults),
             examples=examples,
+            choice=choice or "guided",
+            namespaces=namespaces,
         )
         campaign = Campaign.begin(plan, **options)
     try:
@@ -255,7 +273,8 @@ def _show(state: CampaignState, file: Path | None) -> None:
     verdicts = ", ".join(f"{times} {verdict}" for verdict, times in state.validated.items())
     click.echo(
         f"recorded runs compared with the specification: {verdicts or 'none'}; "
-        f"{state.records} records, {len(state.edges)} edges of the specification for certain"
+        f"{state.records} records, {len(state.edges)} edges of the specification for certain; "
+        f"{len(state.experience.under)} pairs of a fault and an edge seen under it"
     )
     left = f"{len(state.left)} processes left" if state.left else "no process left"
     click.echo(
@@ -294,6 +313,7 @@ def _as_json(state: CampaignState) -> dict[str, Any]:
         "sometimes": state.goals.to_json(),
         "validated": dict(state.validated),
         "records": state.records,
+        "edges_under_faults": len(state.experience.under),
         "edges": [[edge.label, edge.mode, n] for edge, n in sorted(state.edges.items(), key=str)],
         "memory": None
         if growth is None

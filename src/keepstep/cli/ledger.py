@@ -164,8 +164,12 @@ def _show(
         elif row.entry is None and not only_missing:
             click.echo(f"{row!s:28} cannot be seen: {row.reason}")
         elif row.entry is not None and not only_missing:
-            faults = ", ".join(f"{kind} {n}" for kind, n in row.entry.faults.most_common(3))
-            beside = f"; beside {faults}" if faults else ""
+            # What it was seen under says more than what happened in the same example.
+            word, kinds = "under", row.entry.under
+            if not kinds:
+                word, kinds = "beside", row.entry.faults
+            faults = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common(3))
+            beside = f"; {word} {faults}" if faults else ""
             where = f"{row.entry.examples} examples of {row.entry.runs} runs"
             click.echo(f"{row!s:28} {row.entry.times:>6} times, in {where}{beside}")
     if not only_missing:

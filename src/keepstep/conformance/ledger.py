@@ -56,11 +56,14 @@ class Seen(msgspec.Struct):
         times: How often it was taken.
         examples: In how many examples of the run.
         faults: In how many of them each kind of fault happened.
+        under: How often it was taken under each fault, where that is known: while the fault was
+            under way, or as the latest one before.
     """
 
     times: int = 0
     examples: int = 0
     faults: dict[str, int] = {}
+    under: dict[str, int] = {}
 
 
 class Run(msgspec.Struct, forbid_unknown_fields=True):
@@ -110,6 +113,7 @@ class Entry:
         examples: In how many examples.
         runs: In how many runs.
         faults: In how many examples each kind of fault happened beside it.
+        under: How often it was taken under each fault, where that is known.
         servers: In how many runs on each kind of servers: `3.9.5 x 3`.
         first: The first run that saw it.
         last: The last run that saw it.
@@ -119,6 +123,7 @@ class Entry:
     examples: int
     runs: int
     faults: Counter[str]
+    under: Counter[str]
     servers: Counter[str]
     first: str
     last: str
@@ -170,17 +175,35 @@ class Witness:
     ) -> None:
         self.run = Run(source, server, servers, seed, edges={}, mark=mark)
 
-    def note(self, edges: Mapping[Edge, int], faults: Iterable[str] = ()) -> None:
-        """Add an example: how often it took each edge, and the kinds of faults in it."""
+    def note(
+        self,
+        edges: Mapping[Edge, int],
+        faults: Iterable[str] = (),
+        under: Mapping[tuple[Edge, str], int] | None = None,
+    ) -> None:
+        """Add an example.
+
+        Args:
+            edges: How often it took each edge.
+            faults: The kinds of faults in it.
+            under: How often it took an edge under a fault; edges that `edges` lacks are left
+                out.
+        """
         kinds = sorted(set(faults))
         self.run.examples += 1
         for edge, times in edges.items():
             if times:
-                seen = self.run.edges.setdefault(_key(edge), Seen(faults={}))
+                seen = self.run.edges.setdefault(_key(edge), Seen(faults={}, under={}))
                 seen.times += times
                 seen.examples += 1
                 for kind in kinds:
                     seen.faults[kind] = seen.faults.get(kind, 0) + 1
+        # The composition may call an action otherwise than the role module does.
+        names = {(plain_name(edge.label), edge.mode): _key(edge) for edge in edges if edges[edge]}
+        for (edge, kind), times in (under or {}).items():
+            if key := names.get((plain_name(edge.label), edge.mode)):
+                table = self.run.edges[key].under
+                table[kind] = table.get(kind, 0) + times
 
     @property
     def identity(self) -> str:
@@ -309,13 +332,16 @@ class Ledger:
     def _entry(self, key: str, names: list[str]) -> Entry:
         seen = [self.runs[name].edges[key] for name in names]
         faults: Counter[str] = Counter()
+        under: Counter[str] = Counter()
         for one in seen:
             faults.update(one.faults)
+            under.update(one.under)
         return Entry(
             times=sum(one.times for one in seen),
             examples=sum(one.examples for one in seen),
             runs=len(names),
             faults=faults,
+            under=under,
             servers=Counter(_servers(self.runs[name]) for name in names),
             first=names[0],
             last=names[-1],
@@ -374,7 +400,11 @@ def witness_of(validation: Validation) -> Witness:
     header = recording.header
     digest = hashlib.sha256(b"\n".join(map(encode, recording.records))).hexdigest()
     witness = Witness(
-        "recording", servers=header.servers, seed=header.seed, mark=f"{header.latch} {digest}"
+        "recording",
+        server=header.server,
+        servers=header.servers,
+        seed=header.seed,
+        mark=f"{header.latch} {digest}",
     )
     kinds = [record.what for record in recording.records if isinstance(record, Fault)]
     witness.note(validation.edges, kinds)

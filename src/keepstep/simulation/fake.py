@@ -663,6 +663,9 @@ class FakeZooKeeper:
         """All data of all servers is lost: a new, empty ZooKeeper with other sessions."""
         for server in self._servers:
             self._disconnect(server)
+        for client in self._clients:
+            # Nobody delivers it any more, and a client that waits for it would wait for ever.
+            client.to_client.clear()
         last_session = self._last_session
         self._begin()
         self._last_session = last_session

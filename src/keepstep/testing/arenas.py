@@ -11,14 +11,20 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from random import Random
 from typing import Any, Protocol, Self
 
 from keepstep.errors import ToolFailed
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.shell.inbox import Lane
-from keepstep.testing.admin import Sessions, dump, expire, watches_by_path
+from keepstep.testing.admin import Sessions, check_server, dump, expire, watches_by_path
 from keepstep.testing.committed import CommittedLog, SessionBook
+from keepstep.testing.contender_process import (
+    ContenderProcess,
+    RemoteContender,
+    can_live_elsewhere,
+)
 from keepstep.testing.faults import (
     Aim,
     Availability,
@@ -27,6 +33,8 @@ from keepstep.testing.faults import (
     Target,
     package_of,
 )
+from keepstep.testing.installation import parse_version
+from keepstep.testing.namespaces import Network
 from keepstep.testing.observer import Observer, Transaction, TransactionLog
 from keepstep.testing.proxy import FaultProxy
 from keepstep.testing.servers import ServerSettings, ZooKeeperEnsemble, ZooKeeperServer
@@ -48,9 +56,12 @@ _OF_FOLLOWERS = frozenset({"lag-follower", "lose-data-of-one"})
 _CUTS_OFF = frozenset({"partition-servers", "partition-servers-kernel"})
 _ENDS_CONNECTIONS = frozenset({"kill-server", "restart-server", "kill-leader", "lose-data-of-one"})
 _OF_SERVERS = frozenset({"pause-server", _FORGETS}) | _OF_FOLLOWERS | _CUTS_OFF | _ENDS_CONNECTIONS
-_INSTEAD = {"pause-client": "natural-expiry"}
-"""Contenders here are no processes of their own. One that stands still while nothing passes its
-client's way is as good: the server ends its session, and it goes on without knowing."""
+_STOPS_A_PROCESS = "pause-client"
+
+
+def _version_at(address: Address) -> str:
+    """The version of a server, without its build."""
+    return ".".join(map(str, parse_version(check_server(address).version)))
 
 
 def _client(seat: int) -> str:
@@ -94,10 +105,12 @@ class Arena:
         ways: The way of each seat to the servers.
         servers: Number of servers.
         patience: How much longer than with one server anything may take.
+        version: Of the servers; "" if they have none.
     """
 
     servers = 1
     patience = 1.0
+    version = ""
 
     def __init__(self) -> None:
         self._cleanup = ExitStack()
@@ -112,6 +125,7 @@ class Arena:
             self.ways: Sequence[Way] = self._proxies
             self.observer = stack.enter_context(Observer(self.server.address))
             self.log = TransactionLog(self.server.data_directory)
+            self.version = _version_at(self.server.address)
             self._cleanup = stack.pop_all()
         return self
 
@@ -152,6 +166,19 @@ class Arena:
         """The class of the shell at a seat, so that it comes to these servers."""
         del seat
         return chosen
+
+    def contender(
+        self, chosen: type[ContenderShell], seat: int, *, in_process: bool
+    ) -> Callable[..., Any]:
+        """What makes the shell at a seat, with the arguments of `ContenderShell`.
+
+        Args:
+            chosen: The class of the shell.
+            seat: Where it is to sit.
+            in_process: Whether it is to be a process of its own, where that can be.
+        """
+        del in_process
+        return self.shell_class(chosen, seat)
 
     def hosts(self, seat: int) -> str:
         """Where the client at a seat connects."""
@@ -277,7 +304,7 @@ class _PackageTrouble:
         self.victim = fault.victim
         self.cuts = cuts
         self.of_client = name not in _OF_SERVERS
-        self.stops_client = name == "pause-client"
+        self.stops_client = name == _STOPS_A_PROCESS
         self.forgets = name == _FORGETS
 
     def inject(self) -> None:
@@ -300,6 +327,8 @@ class EnsembleArena(Arena):
     Args:
         size: Number of servers.
         settings: How to configure each.
+        network: Where each server gets a namespace and an address; by default they are at the
+            loopback interface, with proxies between them.
 
     Attributes:
         ensemble: The servers.
@@ -308,8 +337,15 @@ class EnsembleArena(Arena):
 
     patience = 2.0
 
-    def __init__(self, size: int = 3, settings: ServerSettings | None = None) -> None:
+    def __init__(
+        self,
+        size: int = 3,
+        settings: ServerSettings | None = None,
+        *,
+        network: Network | None = None,
+    ) -> None:
         super().__init__()
+        self._network = network
         self.servers = size
         self._settings = settings
         self.unwell: set[int] = set()
@@ -318,11 +354,17 @@ class EnsembleArena(Arena):
         self._unread: list[Transaction] = []
         self._book = SessionBook()
         self._survivors: frozenset[int] = frozenset()
+        self._processes: dict[int, ContenderProcess] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.ensemble = stack.enter_context(
-                ZooKeeperEnsemble(self.servers, self._settings, links=True)
+                ZooKeeperEnsemble(
+                    self.servers,
+                    self._settings,
+                    links=self._network is None,
+                    network=self._network,
+                )
             )
             self._all_ways = []
             for seat in range(MOST_SHELLS):
@@ -335,11 +377,31 @@ class EnsembleArena(Arena):
             for seat, ways in enumerate(self._all_ways):
                 self.target.adopt_client(_client(seat), ways.proxies)
             stack.callback(self._close_observer)
+            stack.callback(self._end_processes)
+            self.version = _version_at(self._address(1))
             self._committed = CommittedLog(
                 {n: server.data_directory for n, server in self.ensemble.servers.items()}
             )
             self._cleanup = stack.pop_all()
         return self
+
+    def _end_processes(self) -> None:
+        while self._processes:
+            self._processes.popitem()[1].close()
+
+    def contender(
+        self, chosen: type[ContenderShell], seat: int, *, in_process: bool
+    ) -> Callable[..., Any]:
+        """What makes the shell at a seat; in a process of its own its client can be stopped."""
+        ways = self.target.clients[_client(seat)]
+        if not in_process or not can_live_elsewhere(chosen):
+            ways.process = None
+            return chosen
+        if seat not in self._processes:
+            self._processes[seat] = ContenderProcess()
+        process = self._processes[seat]
+        ways.process = process.process_id
+        return partial(RemoteContender, process, chosen)
 
     def _address(self, number: int) -> Address:
         return self.ensemble.servers[number].address
@@ -505,7 +567,10 @@ class EnsembleArena(Arena):
 
     def available(self, package: str) -> Availability:
         """Whether a fault package can be done here."""
-        return package_of(_INSTEAD.get(package, package)).available(self.target)
+        if package == _STOPS_A_PROCESS:
+            # Contenders become processes in those examples in which one is to be stopped.
+            return Availability(allowed=True)
+        return package_of(package).available(self.target)
 
     def prepare(self, package: str, seat: int, server: str, random: Random) -> Trouble:
         """A fault of a package; nothing is broken yet.
@@ -515,7 +580,7 @@ class EnsembleArena(Arena):
         """
         if reason := self.available(package).reason:
             raise NothingToHit(reason)
-        chosen = package_of(_INSTEAD.get(package, package))
+        chosen = package_of(package)
         number = None
         if package in _OF_SERVERS:
             number = self._server_meant(server, seat, package)
@@ -577,6 +642,10 @@ class EnsembleArena(Arena):
         """
         trouble.heal()
         self.unwell.clear()
+        if trouble.forgets:
+            for number in self._survivors:
+                self._committed.include(number)
+            self._survivors = frozenset()
 
     def up(self) -> None:
         """Start all servers and let clients come."""
@@ -593,15 +662,12 @@ class EnsembleArena(Arena):
             self.ensemble.servers[number].forget_data()
             self._committed.include(number)
         self._survivors = frozenset()
-        for number, server in self.ensemble.servers.items():
+        for server in self.ensemble.servers.values():
             if server.paused:
                 server.resume()
             if not server.running:
                 server.launch()
-            for other in self.ensemble.servers:
-                if other > number:
-                    self.ensemble.delay(number, other, 0.0)
-                    self.ensemble.rejoin(number, other)
+        self.ensemble.rejoin_all()
         self.unwell.clear()
         for server in self.ensemble.servers.values():
             server.wait_until_serving()

@@ -15,11 +15,11 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import psutil
@@ -34,11 +34,14 @@ from keepstep.testing import watchdog
 from keepstep.testing.arenas import EnsembleArena
 from keepstep.testing.coverage import FAULTS, UNREACHABLE, Coverage
 from keepstep.testing.election_recorder import ElectionRecorder
-from keepstep.testing.election_suite import ARGUMENTS, WEIGHTS, SavedRun, replay, write_whole
+from keepstep.testing.election_suite import SavedRun, replay, write_whole
 from keepstep.testing.election_world import ElectionWorld, Step
 from keepstep.testing.faults import package_of, packages
+from keepstep.testing.namespaces import Network
 from keepstep.testing.scenarios import scenarios
+from keepstep.testing.sights import edge_of
 from keepstep.testing.sometimes import Goals, Sometimes
+from keepstep.testing.step_choice import Choice, Drawn, Experience, draw
 from keepstep.tla.sources import Project, shipped_root
 
 __all__ = [
@@ -50,7 +53,6 @@ __all__ = [
     "Plan",
     "about_run",
     "all_faults",
-    "drawn_steps",
     "tour",
     "unreachable",
 ]
@@ -64,16 +66,6 @@ MOST_FAILURES = 5
 _MOST_TROUBLES = 3
 _FORGET_EVERY = 10
 _FEWEST_SAMPLES = 8
-_STEPS = (8, 16)
-_FAULT_WEIGHTS: dict[tuple[str, ...], int] = {
-    ("inject", "package", "who", "server"): 14,
-    ("heal",): 5,
-    ("move", "who"): 4,
-}
-_SERVERS = ("theirs", "theirs", "any", "leads")
-_SLOW = "lose-data-of-majority"
-"""It takes many seconds to recover from, so it is drawn less often than the others."""
-_SLOW_ONE_IN = 4
 
 
 def goals_of(servers: int) -> Goals:
@@ -100,6 +92,9 @@ class Plan:
         seed: Chooses the drawn examples.
         faults: Names of fault packages.
         examples: How many examples it does at most; None for as many as there is time for.
+        choice: How the drawn examples are chosen, a `Choice`.
+        namespaces: Whether each server gets a network of its own, so that the kernel separates
+            them; this process has to be in a private network already, see `Network`.
     """
 
     servers: int = 3
@@ -107,6 +102,8 @@ class Plan:
     seed: int = 0
     faults: tuple[str, ...] = ()
     examples: int | None = None
+    choice: str = Choice.GUIDED
+    namespaces: bool = False
 
     def validate(self) -> None:
         """Check it.
@@ -118,6 +115,9 @@ class Plan:
             raise LocalViolation(f"an ensemble has 1, 3 or 5 servers, not {self.servers}")
         if not self.seconds > 0:
             raise LocalViolation(f"a campaign needs some seconds, not {self.seconds:g}")
+        if self.choice not in list(Choice):
+            known = ", ".join(Choice)
+            raise LocalViolation(f"there is no choice {self.choice!r}; there are: {known}")
         for name in self.faults:
             package_of(name)
 
@@ -161,6 +161,7 @@ class CampaignState:
         memory: Bytes of the process after each example, with the second of its last part.
         left: Processes that the campaign left.
         interrupted: Whether its last part was ended before its time.
+        experience: What its runs have shown of where steps lead; guides the choice of the next.
     """
 
     plan: Plan
@@ -178,6 +179,7 @@ class CampaignState:
     memory: list[tuple[float, int]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     interrupted: bool = False
+    experience: Experience = field(default_factory=Experience)
 
     def save(self, file: Path) -> None:
         """Write it, whole or not at all."""
@@ -195,6 +197,7 @@ class CampaignState:
             "edges": [[edge.label, edge.mode, times] for edge, times in self.edges.items()],
             "goals": self.goals.to_json(),
             "coverage": self.coverage.to_json(),
+            "experience": self.experience.to_json(),
         }
         write_whole(file, json.dumps(told, indent=1) + "\n")
 
@@ -219,6 +222,8 @@ class CampaignState:
                 seed=int(read["seed"]),
                 faults=tuple(map(str, read["faults"])),
                 examples=None if read["examples"] is None else int(read["examples"]),
+                choice=str(read["choice"]),
+                namespaces=bool(read["namespaces"]),
             )
             plan.validate()
             state = cls(plan, str(told["shell"]), _coverage_of(plan), goals_of(plan.servers))
@@ -230,6 +235,7 @@ class CampaignState:
             state.records = int(told["records"])
             state.validated = Counter(told["validated"])
             state.edges = Counter({Edge(label, mode): n for label, mode, n in told["edges"]})
+            state.experience = Experience.from_json(told["experience"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise LocalViolation(f"{file} is no state of a campaign: {error!r}") from error
         return state
@@ -293,10 +299,17 @@ def _coverage_of(plan: Plan) -> Coverage:
 
 
 def tour(faults: Sequence[str]) -> Mapping[str, list[Step]]:
-    """An example for each fault package, aimed at the leader, by name."""
-    return {
+    """An example for each fault package, and for a move, aimed at the leader, by name."""
+    moved = [
+        Step("begin", {"count": 2}),
+        Step("move", {"who": "leader"}),
+        Step("run"),
+        Step("write", {"who": "leader"}),
+    ]
+    found = {"move of the leader": moved} if faults else {}
+    return found | {
         f"{package} on the leader": [
-            Step("begin", {"count": 3}),
+            Step("begin", {"count": 2}),
             Step("inject", {"package": package, "who": "leader", "server": "theirs"}),
             Step("run"),
             Step("write", {"who": "leader"}),
@@ -305,31 +318,6 @@ def tour(faults: Sequence[str]) -> Mapping[str, list[Step]]:
         ]
         for package in faults
     }
-
-
-def drawn_steps(seed: int, number: int, faults: Sequence[str]) -> list[Step]:
-    """The steps of a drawn example; the same for the same arguments.
-
-    Each begins with a fault package that is due by its number, so that all have their turn.
-    """
-    random = Random(f"{seed} {number}")  # noqa: S311 - it has to be repeatable
-    shapes = WEIGHTS | (_FAULT_WEIGHTS if faults else {})
-    arguments = ARGUMENTS | {"package": faults, "server": _SERVERS}
-    steps = [Step("begin", {"count": random.choice([2, 3, 4])})]
-    for place in range(random.randint(*_STEPS)):
-        (rule, *names) = random.choices(list(shapes), list(shapes.values()))[0]
-        chosen = {name: random.choice(arguments[name]) for name in names}
-        if chosen.get("package") == _SLOW and random.randrange(_SLOW_ONE_IN):
-            chosen["package"] = random.choice(faults)
-        if place == 2 and faults:
-            rule = "inject"
-            chosen = {
-                "package": faults[number % len(faults)],
-                "who": random.choice(ARGUMENTS["who"]),
-                "server": random.choice(_SERVERS),
-            }
-        steps.append(Step(rule, chosen))
-    return steps
 
 
 def _children() -> dict[int, str]:
@@ -447,16 +435,21 @@ class Campaign:
         """Do examples on one ensemble until the time is over, or the servers fail."""
         state = self.state
         try:
-            with EnsembleArena(state.plan.servers) as arena:
+            with ExitStack() as stack:
+                size, network = state.plan.servers, None
+                if state.plan.namespaces:
+                    network = stack.enter_context(Network(size))
+                arena = stack.enter_context(EnsembleArena(size, network=network))
                 reasons = {p: arena.available(p).reason for p in state.plan.faults}
                 state.not_run = {package: why for package, why in reasons.items() if why}
                 for package in state.not_run:
                     state.coverage.leave_out(package)
-                for name, steps in self._examples():
+                self._witness.run.server = arena.version
+                for name, drawn in self._examples():
                     if not self._has_time():
                         return
                     self._progress(name, state)
-                    self._do(arena, name, steps)
+                    self._do(arena, name, drawn)
         except KeepstepError as error:
             if _interrupts(error):
                 raise KeyboardInterrupt from error
@@ -466,18 +459,22 @@ class Campaign:
             state.troubles.append(f"{type(error).__name__}: {error}")
             state.following += 1
 
-    def _examples(self) -> Iterator[tuple[str, list[Step]]]:
-        """The examples from the next one on."""
-        plan = self.state.plan
+    def _examples(self) -> Iterator[tuple[str, Drawn]]:
+        """The examples from the next one on; each is drawn when the one before it is over."""
+        state, plan = self.state, self.state.plan
         faults = [package for package in plan.faults if package not in self.state.not_run]
         thought_out = [*scenarios().items(), *tour(faults).items()]
         for number in count(self.state.following):
             if number < len(thought_out):
-                yield thought_out[number]
+                name, steps = thought_out[number]
+                yield name, Drawn(tuple(steps))
             else:
-                yield f"drawn {number}", drawn_steps(plan.seed, number, faults)
+                missing = state.coverage.missing_faults()
+                choice = Choice(plan.choice)
+                drawn = draw(choice, plan.seed, number, faults, state.experience, missing)
+                yield f"drawn {number}", drawn
 
-    def _do(self, arena: EnsembleArena, name: str, steps: Sequence[Step]) -> None:
+    def _do(self, arena: EnsembleArena, name: str, drawn: Drawn) -> None:
         state = self.state
         if self._validator is None:
             self._validator = load_validator(self._project)
@@ -486,17 +483,19 @@ class Campaign:
         )
         faults = Counter(state.coverage.faults)
         world = replay(
-            steps,
+            drawn.steps,
             arena,
             shell_class=self._shell_class,
             coverage=state.coverage,
             recorder=recorder,
         )
+        state.experience.learn(world, drawn.tries)
         found = self._validator.validate(recorder.recording)
         state.edges.update(found.edges)
         state.validated[str(found.verdict)] += 1
         state.records += found.statistics.records
-        self._witness.note(found.edges, (state.coverage.faults - faults).keys())
+        under = Counter((edge_of(lived.taken), lived.under) for lived in world.taken if lived.under)
+        self._witness.note(found.edges, (state.coverage.faults - faults).keys(), under)
         if not state.following % _FORGET_EVERY:
             # It would remember more and more, up to a bound that a long campaign just reaches.
             self._validator.forget()

@@ -110,7 +110,13 @@ class ElectionRecorder:
     # --- The recording ---
 
     def begin(
-        self, latch: str, fence: str, servers: int = 1, *, log_read: str = records.EACH_STEP
+        self,
+        latch: str,
+        fence: str,
+        servers: int = 1,
+        *,
+        log_read: str = records.EACH_STEP,
+        server: str = "",
     ) -> None:
         """Begin to record an election.
 
@@ -120,6 +126,7 @@ class ElectionRecorder:
             servers: Number of servers.
             log_read: When `transactions` is called, one of the words of `recording`: the
                 default is for contenders on threads of their own with `watch`.
+            server: Version of the servers; "" if it is not known.
 
         Raises:
             LocalViolation: It has begun before.
@@ -130,7 +137,7 @@ class ElectionRecorder:
             digests = records.spec_digests(self._project)
             self._header = records.Header(
                 records.FORMAT, records.PROTOCOL, digests, latch, fence, servers, log_read,
-                self._seed, self._source,
+                self._seed, self._source, server=server,
             )  # fmt: skip
             if self._file is not None:
                 self._out = self._file.open("wb")

@@ -306,7 +306,11 @@ def replay(
     """
     _silence()
     recorder = recorder or validating_recorder()
-    world = ElectionWorld(arena, coverage or Coverage(), shell_class, recorder)
+    # Only what is a process of its own can be stopped; others take less time to start.
+    in_processes = any(step.arguments.get("package") == "pause-client" for step in steps)
+    world = ElectionWorld(
+        arena, coverage or Coverage(), shell_class, recorder, in_processes=in_processes
+    )
     try:
         for step in steps:
             world.perform(step)

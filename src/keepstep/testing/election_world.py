@@ -13,6 +13,7 @@ import itertools
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -46,7 +47,7 @@ from keepstep.znodes.epoch import default_fence_path
 from keepstep.znodes.latch import read_ticket
 from keepstep.znodes.operations import Create
 
-__all__ = ["MOST_SHELLS", "Arena", "ElectionWorld", "Step"]
+__all__ = ["MOST_SHELLS", "Arena", "ElectionWorld", "Lived", "Step"]
 
 SESSION_TIMEOUT = 4.0
 TICK = 0.2
@@ -68,6 +69,25 @@ _MOST_IDLE = 3
 _ENOUGH_PROOFS = 3
 _LONGEST_REACH = 60
 _NAMESPACE = uuid.UUID("6f6f5a1e-2c50-4f5c-9d61-6b6565707374")
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """A transition of one contender in a run.
+
+    Attributes:
+        place: Index of the step in which it was taken; behind the last one at the end of a run.
+        seat: Number of the contender's seat.
+        taken: The transition.
+        who: The contender's identity.
+        under: The fault package under way then, else the latest other fault since; "" if none.
+    """
+
+    place: int
+    seat: int
+    taken: Taken
+    who: str
+    under: str
 
 
 class _Seat:
@@ -126,6 +146,9 @@ def _kept_by(seat: _Seat) -> Iterator[None]:
     """Whatever a shell raises while it is driven is a broken promise."""
     try:
         yield
+    except ToolFailed:
+        # The process of a contender has ended, which no shell can help.
+        raise
     except Exception as error:
         raise PromiseBroken(
             "a shell takes whatever it is told",
@@ -141,12 +164,15 @@ class ElectionWorld:
         coverage: Where to note what happened.
         shell_class: The shell under test.
         recorder: Told all that is seen, so that the run can be validated; None records nothing.
+        in_processes: Whether each contender is a process of its own, where the arena has any.
 
     Attributes:
         steps: What was done so far.
         story: The same in words, with what each step led to.
         broken: The promise that was seen broken, or None.
         most_believers: How many believed to lead at once, at most.
+        taken: Every transition, in order.
+        meant: For each step the number of the seat that it was aimed at; None if at none.
     """
 
     def __init__(
@@ -155,7 +181,10 @@ class ElectionWorld:
         coverage: Coverage,
         shell_class: type[ContenderShell] = ContenderShell,
         recorder: ElectionRecorder | None = None,
+        *,
+        in_processes: bool = False,
     ) -> None:
+        self._in_processes = in_processes
         self._arena = arena
         self._coverage = coverage
         self._shell_class = shell_class
@@ -170,6 +199,10 @@ class ElectionWorld:
         self.story: list[str] = []
         self.broken: PromiseBroken | None = None
         self.most_believers = 0
+        self.taken: list[Lived] = []
+        self.meant: list[int | None] = []
+        self._under = ""
+        self._ending = False
         self._lives = itertools.count(1)
         self._draws = itertools.count()
         self._write_numbers = itertools.count()
@@ -179,7 +212,7 @@ class ElectionWorld:
         arena.transactions()
         if recorder:
             fence = default_fence_path(self.latch)
-            recorder.begin(self.latch, fence, arena.servers, log_read=PROMPT)
+            recorder.begin(self.latch, fence, arena.servers, log_read=PROMPT, server=arena.version)
         coverage.examples += 1
 
     # --- Steps ---
@@ -191,6 +224,7 @@ class ElectionWorld:
             PromiseBroken: A promise is broken; nothing more can be done with this world.
         """
         self.steps.append(step)
+        self.meant.append(self._number_of(step))
         self._coverage.steps += 1
         self.story.append(str(step))
         try:
@@ -257,6 +291,14 @@ class ElectionWorld:
         seat = self.seats[int(who)]
         return seat if seat.shell else None
 
+    def _number_of(self, step: Step) -> int | None:
+        """Number of the seat that a step is aimed at, whether or not anybody sits there."""
+        who = step.arguments.get("who")
+        if who is None or isinstance(who, int):
+            return who
+        seat = self._seat(who)
+        return seat.number if seat else None
+
     def _draw(self) -> int:
         text = f"{self.latch} {next(self._draws)}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
@@ -282,6 +324,8 @@ class ElectionWorld:
         if delivered.action:
             taken = Taken(delivered.before, delivered.action, delivered.after)
             self._coverage.transitions[taken] += 1
+            place = len(self.steps) if self._ending else len(self.steps) - 1
+            self.taken.append(Lived(place, seat.number, taken, seat.identity, self._under))
             self.story.append(f"    {seat.identity}: {taken}")
         elif delivered.stale:
             self.story.append(f"    {seat.identity}: stale {type(delivered.arrival).__name__}")
@@ -384,8 +428,8 @@ class ElectionWorld:
         self.seats[seat.number] = seat
         life = next(self._lives)
         seat.identity = f"contender-{life}"
-        shell_class = self._arena.shell_class(self._shell_class, seat.number)
-        seat.shell = shell_class(
+        make = self._arena.contender(self._shell_class, seat.number, in_process=self._in_processes)
+        seat.shell = make(
             ElectionSettings(
                 path=self.latch,
                 identity=seat.identity,
@@ -699,7 +743,7 @@ class ElectionWorld:
             self._arena.recover()
             return
         self._coverage.note_fault(package, on_leader=in_office)
-        self._trouble = seat, trouble
+        self._trouble, self._under = (seat, trouble), package
         self.story.append(f"    {package} of {trouble.victim}")
         seat.paused |= trouble.stops_client
         if trouble.forgets:
@@ -715,7 +759,7 @@ class ElectionWorld:
         """End the fault that is under way, once the servers have shown that it happened."""
         if self._trouble is None:
             return
-        (seat, trouble), self._trouble = self._trouble, None
+        (seat, trouble), self._trouble, self._under = self._trouble, None, ""
         shown = self._coverage.proved[trouble.name]
         if shown < _ENOUGH_PROOFS:
             evidence = trouble.proof(patient=shown == 0)
@@ -734,6 +778,8 @@ class ElectionWorld:
 
     def _hit(self, kind: str, seat: _Seat | None) -> None:
         """Note a fault, and whether it hits a leader in office, as the server says."""
+        if self._trouble is None:
+            self._under = kind
         self._coverage.note_fault(kind, on_leader=self._in_office(seat))
 
     def _in_office(self, seat: _Seat | None) -> bool:
@@ -854,6 +900,7 @@ class ElectionWorld:
                     self._arena.end_session(session)
 
     def _finish(self) -> None:
+        self._ending = True
         self._heal()
         self._arena.recover()
         for seat in self.seats:

@@ -19,6 +19,7 @@ from keepstep.tla.sources import Project
 __all__ = [
     "Sight",
     "as_json",
+    "edge_of",
     "edges_of",
     "environment_actions",
     "environment_sights",
@@ -60,11 +61,16 @@ def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
+def edge_of(taken: Taken) -> Edge:
+    """The edge of the specification that a transition of the class is."""
+    return Edge(_PREFIX + _camel(taken.action), taken.before)
+
+
 def edges_of(transitions: Mapping[Taken, int]) -> Counter[Edge]:
     """The edges of the specification that transitions of the class are, with how often."""
     found: Counter[Edge] = Counter()
     for taken, times in transitions.items():
-        found[Edge(_PREFIX + _camel(taken.action), taken.before)] += times
+        found[edge_of(taken)] += times
     return found
 
 
@@ -131,6 +137,7 @@ def _entry_json(entry: Entry | None) -> dict[str, Any]:
         "examples": entry.examples,
         "runs": entry.runs,
         "faults": dict(sorted(entry.faults.items())),
+        "under": dict(sorted(entry.under.items())),
         "servers": dict(sorted(entry.servers.items())),
         "first": entry.first,
         "last": entry.last,
@@ -262,9 +269,11 @@ def _told(entry: Entry | None) -> str:
     if entry is None:
         return "not seen by itself"
     faults = ", ".join(f"{kind} {count}" for kind, count in sorted(entry.faults.items()))
+    under = ", ".join(f"{kind} {count}" for kind, count in sorted(entry.under.items()))
     servers = ", ".join(sorted(entry.servers))
     return (
         f"in {entry.examples} examples of {entry.runs} runs; on {servers}"
         + (f"; beside {faults}" if faults else "")
+        + (f"; under {under}" if under else "")
         + f"; first {entry.first}, last {entry.last}"
     )

@@ -471,8 +471,10 @@ class _SimulatedWay:
 
     def release(self) -> Effect:
         self.held = False
-        if (conn := self._conn()) is not None:
-            self._arena.zookeeper.release(conn)
+        link = self._arena.links.get(self._seat)
+        if link and link.conn is not None:
+            # Also one that has ended meanwhile: what it still holds back is what tells of its end.
+            self._arena.zookeeper.release(link.conn)
         return self._effect("release")
 
     def delay(self, seconds: float) -> Effect:

@@ -25,6 +25,9 @@ class Step:
         inside = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
         return f"{self.rule}({inside})"
 
+    def __hash__(self) -> int:
+        return hash((self.rule, frozenset(self.arguments.items())))
+
     def to_json(self) -> dict[str, int | str]:
         """As it stands in a file of saved steps."""
         return {"rule": self.rule, **self.arguments}

@@ -38,7 +38,10 @@ class Ground(Protocol):
         """The sessions that live, and their ephemerals."""
 
     def watches(self) -> Mapping[str, frozenset[int]]:
-        """The sessions that watch each path."""
+        """The sessions that watch each path by `Read` or `Exists`.
+
+        No server tells of watches that `Children` leaves.
+        """
 
     def connected(self) -> frozenset[int]:
         """The sessions that have a connection now."""
@@ -231,9 +234,9 @@ class FakeGround:
         return self.zookeeper.dump()
 
     def watches(self) -> Mapping[str, frozenset[int]]:
-        """The sessions that watch each path."""
+        """The sessions that watch each path, of the watches that a real server's `wchp` tells."""
         found: dict[str, frozenset[int]] = {}
-        for session, paths in self.zookeeper.watches().items():
+        for session, paths in self.zookeeper.watches("data").items():
             for path in paths:
                 found[path] = found.get(path, frozenset()) | {session}
         return found

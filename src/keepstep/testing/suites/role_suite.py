@@ -49,6 +49,7 @@ from keepstep.shell.mapping import CallRefused, RoleMapping
 from keepstep.testing.admin import Sessions
 from keepstep.testing.observer import Change, Transaction
 from keepstep.testing.step import Step
+from keepstep.testing.suites.declaration import require_sound
 from keepstep.testing.suites.driven_shell import LANES, Client, Delivered, DrivenShell
 from keepstep.testing.suites.ground import Ground
 from keepstep.testing.suites.run_recorder import RunRecorder, recorded_role
@@ -439,7 +440,10 @@ class RoleSuite:
             yield
         except Refused as refused:
             raise Broken("a machine takes whatever it is told", f"{seat.name}: {refused}") from None
-        except (CallRefused, InternalError) as error:
+        except CallRefused as refused:
+            seen = f"{seat.name}: {seat.machine.attempt}: {refused}"
+            raise Broken("a mapping serves whatever is asked", seen) from refused
+        except InternalError as error:
             raise Broken("a mapping serves whatever is asked", f"{seat.name}: {error}") from error
 
     def _run(self) -> None:
@@ -593,9 +597,23 @@ class RoleSuite:
         self._read()
         self._note_lost()
         for method in self._promises:
-            seen = method(self)
+            seen = self._ask(method)
             if seen:
                 raise Broken(method.keepstep_promise, seen)
+
+    def _ask(self, method: Callable[[RoleSuite], object]) -> str:
+        """What a promise has seen; "" if it is kept.
+
+        Raises:
+            LocalViolation: It returned something else than a text or None.
+        """
+        seen = method(self)
+        if seen is not None and not isinstance(seen, str):
+            raise LocalViolation(
+                f"{type(self).__name__}.{getattr(method, '__name__', '')} returned {seen!r};"
+                " a promise returns what is wrong as a text, or None"
+            )
+        return seen or ""
 
     def finish(self) -> None:
         """End all faults, let everything settle, and check what must hold in the end.
@@ -622,7 +640,7 @@ class RoleSuite:
         self._reap()
         self._settle()
         for method in self._ends:
-            seen = method(self)
+            seen = self._ask(method)
             if seen:
                 raise Broken(method.keepstep_end, seen)
         self._compare()
@@ -803,7 +821,12 @@ _names = itertools.count(1)
 
 
 def _new_world(suite: type[RoleSuite], ground: Ground) -> RoleSuite:
-    """A run below a path that no other run has."""
+    """A run below a path that no other run has.
+
+    Raises:
+        LocalViolation: The suite cannot run as it is declared.
+    """
+    require_sound(suite, _OWN_FAULTS)
     ground.begin()
     return suite(ground, f"/{suite.__name__}-{time.time_ns():x}-{next(_names)}")
 
