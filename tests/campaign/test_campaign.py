@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from keepstep.cli import campaign as cli
 from keepstep.cli.replay import command as replay_command
+from keepstep.conformance.recording import read_recordings
 from keepstep.errors import LocalViolation, ToolFailed, ToolMissing
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.testing import campaign as campaigns
@@ -45,9 +46,14 @@ def test_a_short_campaign_says_what_it_has_not_seen(few_examples, shared_servers
     result = run(
         "--servers", "1", "--examples", "4", "--seed", "3", "--faults", "cut,kill-leader",
         "--state", str(state), "--out", str(tmp_path / "out"), "--json",
+        "--record", str(tmp_path / "runs"),
     )  # fmt: skip
     told = json.loads(result.stdout)
     assert (result.exit_code, told["exit_code"], told["verdict"]) == (3, 3, "INCONCLUSIVE")
+    recordings = [each for file in (tmp_path / "runs").iterdir() for each in read_recordings(file)]
+    assert len(recordings) == 4
+    assert sum(len(each.records) for each in recordings) == told["records"]
+    assert told["compared"]["candidates"]["largest"] >= 1
     assert told["failures"] == []
     assert told["left"] == []
     assert told["examples"] == 4

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from keepstep.conformance.validation import Edge
+from keepstep.conformance.validation import Edge, Statistics
 from keepstep.errors import LocalViolation
 from keepstep.testing import campaign as campaigns
 from keepstep.testing.campaign import (
@@ -112,7 +112,8 @@ def test_a_plan_that_cannot_be_done_is_refused(plan, complaint):
 
 def test_the_state_is_read_as_it_was_written(tmp_path):
     state = complete()
-    state.following, state.seconds, state.records = 7, 3.5, 99
+    state.following, state.seconds = 7, 3.5
+    state.compared = Statistics(99, 40, 20, Counter({2: 39, 5: 1}), Counter({1: 40}), 3, 0.25)
     state.failures = [Failed("a promise", "drawn 3", ("one", "two"), "f.json", "f.jsonl")]
     state.edges = Counter({Edge("C!Attach", "offline"): 2})
     state.validated = Counter({"valid": 7})

@@ -65,6 +65,11 @@ DEFAULT_SECONDS = 60.0
     help="Save each run that breaks a promise in this directory, for `keepstep replay`.",
 )
 @click.option(
+    "--record",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write a recording of each run to this directory, for `keepstep validate`.",
+)
+@click.option(
     "--state",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Keep the state in this file, so that --resume can go on from it.",
@@ -96,6 +101,7 @@ def command(
     choice: str | None,
     namespaces: bool,  # noqa: FBT001
     out: Path | None,
+    record: Path | None,
     state: Path | None,
     resume: Path | None,
     ledger: Path | None,
@@ -115,12 +121,15 @@ def command(
     """
     given = {servers, examples, seed, faults, choice, state, namespaces or None}
     if resume is not None and given != {None}:
-        raise click.UsageError("--resume goes with --seconds, --out, --ledger and --shell only")
+        raise click.UsageError(
+            "--resume goes with --seconds, --out, --record, --ledger and --shell only"
+        )
     from keepstep.testing.campaign import Campaign, CampaignState, Plan
 
     options: dict[str, Any] = {
         "shell_class": shell_of(shell),
-        "out": _directory(out),
+        "out": _directory("--out", out),
+        "records": _directory("--record", record),
         "state_file": resume or state,
         "ledger": ledger,
         "progress": _progress(quiet=as_json),
@@ -178,15 +187,15 @@ def shell_of(name: str | None) -> type[ContenderShell]:
     return found
 
 
-def _directory(out: Path | None) -> Path | None:
+def _directory(option: str, folder: Path | None) -> Path | None:
     from keepstep.errors import LocalViolation
 
-    if out is not None:
+    if folder is not None:
         try:
-            out.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LocalViolation(f"--out {out}: {error.strerror}") from error
-    return out
+            raise LocalViolation(f"{option} {folder}: {error.strerror}") from error
+    return folder
 
 
 def _faults(names: str | None) -> tuple[str, ...]:
@@ -273,9 +282,15 @@ def _show(state: CampaignState, file: Path | None) -> None:
     verdicts = ", ".join(f"{times} {verdict}" for verdict, times in state.validated.items())
     click.echo(
         f"recorded runs compared with the specification: {verdicts or 'none'}; "
-        f"{state.records} records, {len(state.edges)} edges of the specification for certain; "
+        f"{state.compared.records} records, "
+        f"{len(state.edges)} edges of the specification for certain; "
         f"{len(state.experience.under)} pairs of a fault and an edge seen under it"
     )
+    if state.compared.seconds:
+        click.echo(
+            f"  {state.compared.steps / state.compared.seconds:.0f} steps of contenders a second; "
+            f"{state.compared.mean:.1f} candidates after a step, {state.compared.largest} at most"
+        )
     left = f"{len(state.left)} processes left" if state.left else "no process left"
     click.echo(
         f"{_verdict(state)}: {coverage.examples} examples, {coverage.steps} steps, "
@@ -312,7 +327,16 @@ def _as_json(state: CampaignState) -> dict[str, Any]:
         "unreachable": dict(unreachable()),
         "sometimes": state.goals.to_json(),
         "validated": dict(state.validated),
-        "records": state.records,
+        "records": state.compared.records,
+        "compared": {
+            "steps": state.compared.steps,
+            "events": state.compared.events,
+            "seconds": round(state.compared.seconds, 4),
+            "candidates": {
+                "mean": round(state.compared.mean, 2),
+                "largest": state.compared.largest,
+            },
+        },
         "edges_under_faults": len(state.experience.under),
         "edges": [[edge.label, edge.mode, n] for edge, n in sorted(state.edges.items(), key=str)],
         "memory": None

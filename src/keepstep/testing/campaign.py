@@ -27,7 +27,7 @@ import psutil
 from keepstep import __version__
 from keepstep.conformance.ledger import Witness, modules_of, update
 from keepstep.conformance.recording import write_recordings
-from keepstep.conformance.validation import Edge, Validator, load_validator
+from keepstep.conformance.validation import Edge, Statistics, Validator, load_validator
 from keepstep.errors import KeepstepError, LocalViolation
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.testing import watchdog
@@ -152,7 +152,7 @@ class CampaignState:
         goals: What it has to see now and then.
         edges: How often each step of the specification was taken for certain, as validation says.
         validated: How many recorded runs came to which verdict.
-        records: How many records they had.
+        compared: How much there was to compare with the specification, and how long it took.
         following: Number of the next example.
         seconds: How long it has run.
         failures: Runs that broke a promise.
@@ -170,7 +170,7 @@ class CampaignState:
     goals: Goals
     edges: Counter[Edge] = field(default_factory=Counter)
     validated: Counter[str] = field(default_factory=Counter)
-    records: int = 0
+    compared: Statistics = field(default_factory=Statistics)
     following: int = 0
     seconds: float = 0.0
     failures: list[Failed] = field(default_factory=list)
@@ -192,7 +192,7 @@ class CampaignState:
             "seconds": round(self.seconds, 3),
             "failures": [asdict(failed) for failed in self.failures],
             "troubles": self.troubles,
-            "records": self.records,
+            "compared": _statistics_to_json(self.compared),
             "validated": dict(self.validated),
             "edges": [[edge.label, edge.mode, times] for edge, times in self.edges.items()],
             "goals": self.goals.to_json(),
@@ -232,7 +232,7 @@ class CampaignState:
             state.following, state.seconds = int(told["following"]), float(told["seconds"])
             state.failures = [Failed(**{**f, "story": tuple(f["story"])}) for f in told["failures"]]
             state.troubles = list(map(str, told["troubles"]))
-            state.records = int(told["records"])
+            state.compared = _statistics_from_json(told["compared"])
             state.validated = Counter(told["validated"])
             state.edges = Counter({Edge(label, mode): n for label, mode, n in told["edges"]})
             state.experience = Experience.from_json(told["experience"])
@@ -349,6 +349,7 @@ class Campaign:
         out: Where runs that break a promise are saved; None saves none.
         state_file: Where the state is kept; None keeps none.
         ledger: The ledger to which is added what real servers have shown; None adds nothing.
+        records: Where the recording of each run is kept; None keeps none but of broken runs.
         progress: Called before each example with its name and the state.
     """
 
@@ -360,6 +361,7 @@ class Campaign:
         out: Path | None = None,
         state_file: Path | None = None,
         ledger: Path | None = None,
+        records: Path | None = None,
         progress: Callable[[str, CampaignState], None] = lambda _, __: None,
     ) -> None:
         self.state = state
@@ -367,6 +369,7 @@ class Campaign:
         self._out = out
         self._state_file = state_file
         self._ledger = ledger
+        self._records = records
         self._project = Project(shipped_root())
         self._witness = Witness("campaign", servers=state.plan.servers, seed=state.plan.seed)
         self._progress = progress
@@ -490,10 +493,12 @@ class Campaign:
             recorder=recorder,
         )
         state.experience.learn(world, drawn.tries)
-        found = self._validator.validate(recorder.recording)
+        found = recorder.validate(self._validator)
         state.edges.update(found.edges)
         state.validated[str(found.verdict)] += 1
-        state.records += found.statistics.records
+        state.compared.add(replace(found.statistics, seconds=recorder.validating))
+        if self._records is not None:
+            write_recordings(self._records / f"run-{state.following:05}.jsonl", [found.recording])
         under = Counter((edge_of(lived.taken), lived.under) for lived in world.taken if lived.under)
         self._witness.note(found.edges, (state.coverage.faults - faults).keys(), under)
         if not state.following % _FORGET_EVERY:
@@ -531,6 +536,30 @@ class Campaign:
             write_recordings(path.with_suffix(".jsonl"), [recorder.recording])
             file, recording = str(path), str(path.with_suffix(".jsonl"))
         state.failures.append(Failed(promise, name, tuple(world.story), file, recording))
+
+
+def _statistics_to_json(of: Statistics) -> dict[str, Any]:
+    return {
+        "records": of.records,
+        "steps": of.steps,
+        "events": of.events,
+        "sizes": dict(of.sizes),
+        "windows": dict(of.windows),
+        "assumed": of.assumed,
+        "seconds": of.seconds,
+    }
+
+
+def _statistics_from_json(told: Mapping[str, Any]) -> Statistics:
+    return Statistics(
+        int(told["records"]),
+        int(told["steps"]),
+        int(told["events"]),
+        Counter({int(size): int(times) for size, times in told["sizes"].items()}),
+        Counter({int(length): int(times) for length, times in told["windows"].items()}),
+        int(told["assumed"]),
+        float(told["seconds"]),
+    )
 
 
 def about_run(plan: Plan, shell: str) -> dict[str, Any]:

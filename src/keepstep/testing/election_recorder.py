@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from keepstep.conformance import recording as records
 from keepstep.conformance.binding import camel_case
-from keepstep.conformance.validation import Validator, Verdict
+from keepstep.conformance.validation import Validation, Validator, Verdict
 from keepstep.core.machine import Input, Request
 from keepstep.errors import LocalViolation
 from keepstep.roles.contender import ContenderFacts
@@ -58,6 +58,9 @@ class ElectionRecorder:
         seed: What repeats the run, if anything does.
         project: The project whose specification the run shall be compared with.
         validator: Compares the run with the specification; None leaves that to others.
+
+    Attributes:
+        validating: For how many seconds what was recorded was compared with the specification.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class ElectionRecorder:
         self._numbers: dict[str, int] = {}
         self._sessions: set[int] = set()
         self._ended = False
+        self.validating = 0.0
 
     @property
     def recording(self) -> records.Recording:
@@ -104,8 +108,14 @@ class ElectionRecorder:
         """
         if self._validator is None:
             return None
-        found = self._validator.validate(self.recording)
+        found = self.validate(self._validator)
         return str(found) if found.verdict is Verdict.DIVERGES else None
+
+    def validate(self, validator: Validator) -> Validation:
+        """Compare what was recorded so far with the specification."""
+        found = validator.validate(self.recording)
+        self.validating += found.statistics.seconds
+        return found
 
     # --- The recording ---
 
