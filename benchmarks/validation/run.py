@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
 from collections import Counter
@@ -32,6 +33,9 @@ def main() -> int:
     parser.add_argument("files", nargs="+", type=Path, help="recordings")
     files = parser.parse_args().files
     recordings = [recording for file in files for recording in read_recordings(file)]
+    # Python's collector would look at all recordings that wait, again and again; in a campaign
+    # none does.
+    gc.freeze()
     project = Project(shipped_root())
     spec, digests = read_spec(project, project.root / COMPOSITION), spec_digests(project)
 

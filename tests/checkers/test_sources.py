@@ -118,3 +118,40 @@ def test_a_missing_module_is_named_with_who_needs_it(tmp_path: Path) -> None:
 def test_a_folder_without_a_manifest_is_no_project(tmp_path: Path) -> None:
     with pytest.raises(InvalidModel, match=r"has no models/manifest.toml"):
         find_project(tmp_path)
+
+
+def test_a_missing_module_that_comes_with_keepstep_is_told_with_the_copy(tmp_path: Path) -> None:
+    (tmp_path / "spec").mkdir()
+    module = tmp_path / "spec/M.tla"
+    module.write_text("---- MODULE M ----\nEXTENDS Numbers\n====\n")
+    with pytest.raises(InvalidModel, match=r"mkdir -p spec && cp \S+/spec/Numbers.tla spec/$"):
+        Project(tmp_path).closure(module, shims=True)
+
+
+def test_a_module_of_apalache_needs_a_stand_in_for_tlc_only(tmp_path: Path) -> None:
+    (tmp_path / "spec").mkdir()
+    module = tmp_path / "spec/M.tla"
+    module.write_text("---- MODULE M ----\nEXTENDS Variants\n====\n")
+    assert Project(tmp_path).closure(module, shims=False).bundled == {"Variants"}
+    with pytest.raises(InvalidModel, match=r"cp \S+/models/shims/Variants.tla models/shims/$"):
+        Project(tmp_path).closure(module, shims=True)
+    shims = tmp_path / "models/shims"
+    shims.mkdir(parents=True)
+    (shims / "Variants.tla").write_text("---- MODULE Variants ----\n====\n")
+    assert "Variants" in Project(tmp_path).closure(module, shims=True).files
+
+
+def test_nobody_who_stands_among_modules_means_our_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = find_project(None).root
+    assert shipped != tmp_path
+    (tmp_path / "spec").mkdir()
+    (tmp_path / "spec/M.tla").write_text(MODULE)
+    with pytest.raises(InvalidModel, match=r"modules in spec/ and no models/manifest\.toml; write"):
+        find_project(None)
+    assert find_project(None, manifest=False).root == shipped
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/manifest.toml").touch()
+    assert find_project(None).root == tmp_path

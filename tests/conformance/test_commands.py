@@ -115,14 +115,14 @@ def test_a_wrong_number_of_states_is_reported(small: Path, edit: Edit) -> None:
     [
         ("models/manifest.toml", "[role.domains]", "[role.domain]", InvalidModel, "domain"),
         ("models/manifest.toml", '"roles/contender.py"', '"roles/no.py"', InvalidModel, "no.py"),
-        ("models/manifest.toml", '"roles/contender.py"', '"no.such"', InvalidModel, "derive it"),
+        ("models/manifest.toml", '"roles/contender.py"', '"no.such"', InvalidModel, "no package"),
         ("models/manifest.toml", "[[role]]", "[[roles]]", InvalidModel, "nothing to compare"),
         (
             "models/manifest.toml",
             'constants = { NODES = ["n1_OF_NODE"] }',
             "constants = { NODE = 1 }",
-            InvalidSpec,
-            "constant NODES has no value",
+            InvalidModel,
+            "gives no value to NODES; write constants =",
         ),
         ("spec/election/Contender.tla", "Attach(n) ==", "Attach(n) =", InvalidSpec, "Contender"),
         ("spec/election/Contender.tla", "    \\* @inbox\n", "", InvalidSpec, "@inbox"),

@@ -131,6 +131,17 @@ def test_a_module_outside_of_any_project(project, tmp_path, capsys, monkeypatch)
         del sys.modules[name]
 
 
+def test_a_module_is_named_alike_before_its_project_has_a_manifest(project, monkeypatch, capsys):
+    manifest = project / "models" / "manifest.toml"
+    text = manifest.read_text()
+    manifest.unlink()
+    monkeypatch.chdir(project)
+    assert run("spec/Keeper.tla", "--to", "roles") == 0
+    assert "Derived from spec/Keeper.tla" in (project / "roles" / "keeper.py").read_text()
+    manifest.write_text(text)
+    assert run("--check") == 0, capsys.readouterr().out
+
+
 def test_a_module_of_the_project_by_name(project, monkeypatch):
     monkeypatch.chdir(project)
     assert run("spec/Keeper.tla") == 0
@@ -188,3 +199,11 @@ def test_a_folder_that_cannot_be_written_ends_with_2(project, capsys):
     (project / "roles").write_text("a file")
     assert run("--project", project) == 2
     assert "cannot" in capsys.readouterr().err
+
+
+def test_a_module_that_is_to_be_copied_is_told_with_the_command(project, capsys):
+    (project / "models" / "shims" / "Variants.tla").unlink()
+    assert run("--project", project) == 2
+    shown = capsys.readouterr().err
+    assert "LampTypes.tla needs the module Variants" in shown
+    assert "Keepstep has one: mkdir -p models/shims && cp " in shown

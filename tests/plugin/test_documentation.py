@@ -6,9 +6,11 @@ import importlib
 import re
 import textwrap
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from keepstep.shell.mapping import Call
 from keepstep.testing.suites import FakeGround, RoleConformance, RoleSuite, Step, replay_suite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,14 @@ def test_the_story_of_the_readme_is_what_is_told(example, monkeypatch):
     told = replay_suite(bug.suite, FakeGround(), steps).story
     told = re.sub(r"/\w+-[0-9a-f]+-\d+/", ".../", told)
     assert told in (example / "README.md").read_text()
+
+
+def test_every_call_of_a_mapping_is_in_the_reference():
+    page = (ROOT / "docs/reference/mapping.md").read_text()
+    calls = {kind.__name__ for kind in get_args(Call)}
+    assert {
+        found for found in re.findall(r"^\| `(\w+)\(", page, re.MULTILINE) if found[0].isupper()
+    } == calls
 
 
 def test_every_fixture_option_and_marker_is_in_the_reference():

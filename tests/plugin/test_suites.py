@@ -186,7 +186,9 @@ def test_a_mapping_that_misses_an_answer_is_named(lease):
     suite = type("Surprised", (lease,), {"mapping": Surprised})
     failure = replay_suite(suite, FakeGround(), [step("begin", count=1)])
     assert failure.promise == "a mapping serves whatever is asked"
-    assert failure.seen == "tenant-1: the server refused the call: BadVersion"
+    assert failure.seen.startswith("tenant-1: TakeLease(term=0) by Multi(")
+    assert "version=7" in failure.seen
+    assert failure.seen.endswith("the server refused the call: BadVersion")
 
 
 def test_a_request_that_no_mapping_serves_is_named(lease):

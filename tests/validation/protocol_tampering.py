@@ -122,6 +122,10 @@ def altered_action(recording):
     return edited(recording, place(recording, "tenant-2", "Watch"), action="Adopt")
 
 
+def command_with_a_field(recording):
+    return edited(recording, place(recording, "tenant-1", "GiveBack"), content={"term": 1})
+
+
 def altered_mode(recording):
     return edited(recording, place(recording, "tenant-1", "Hold"), after="working")
 
@@ -183,6 +187,7 @@ TAMPERINGS = {
     altered_owner: Reason.CONTENT,
     unknown_owner: Reason.CONTENT,
     altered_action: Reason.ACTION,
+    command_with_a_field: Reason.CONTENT,
     altered_mode: Reason.RESULT,
     altered_fact: Reason.RESULT,
     altered_request: Reason.RESULT,

@@ -160,3 +160,31 @@ def test_names_stand_for_whatever_fits(validator, project, hall):
 
 def test_tlc_refuses_the_call_out_of_turn(validator, project, waiting):
     assert not search_run(project, validator.protocol, out_of_turn(waiting).recording)
+
+
+# --- What decides which steps there are -------------------------------------------------------
+
+
+def test_what_only_a_quantifier_over_steps_reads_is_not_forgotten(project, tmp_path):
+    shutil.copytree(project.root, tmp_path, dirs_exist_ok=True)
+    hall = tmp_path / "spec/Hall.tla"
+    text = hall.read_text()
+    for old, new in [
+        ("    draws\n", "    draws,\n    \\* @type: Set(NODE);\n    callers\n"),
+        ("<<next, queue, draws>>", "<<next, queue, draws, callers>>"),
+        ("/\\ draws = 0", "/\\ draws = 0 /\\ callers = {}"),
+        ("    /\\ draws' = draws + 1", "    /\\ callers' = {n}\n    /\\ draws' = draws + 1"),
+        ("request, next, draws>>", "request, next, draws, callers>>"),
+        ("\\E m \\in NODES : Call", "\\E m \\in callers : Call"),
+    ]:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    hall.write_text(text)
+    validator = load_protocol_validator(Project(tmp_path), "Clerk")
+    # Nothing else reads it, and nobody would ever be called if it stayed empty.
+    assert "callers" not in validator.protocol.idle
+    for caller, verdict in (("one", Verdict.UNDER_COVERED), ("two", Verdict.DIVERGES)):
+        run = Hall(validator, one="one", two="two").draw("one").keep("one", "turn#7")
+        found = validator.validate(run.attend("one", caller).recording)
+        assert found.verdict is verdict
+    assert found.reason is ProtocolReason.CONTENT

@@ -10,6 +10,7 @@ from keepstep.cli.main import COMMANDS
 from keepstep.cli.validate import command
 from keepstep.conformance.recording import encode, read_recordings, write_recordings
 from keepstep.conformance.validation import Reason, Verdict
+from keepstep.errors import LocalViolation
 
 from .tampering import TAMPERINGS
 
@@ -134,6 +135,50 @@ def test_a_value_of_the_wrong_kind_is_named_with_its_line(files):
     result = run(files["bad"])
     assert result.exit_code == 2
     assert f"bad.jsonl:{number + 1}: 'no ticket' is no name of a ticket" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"fence": {"incarnation": [], "version": [], "epoch": 0}}, "[] is no int"),
+        ({"fence": {"incarnation": "0", "version": True, "epoch": 0}}, "True is no int"),
+        ({"fence": {"incarnation": "0", "version": 0, "epoch": 1.0}}, "1.0 is no int"),
+        ({"session": ["0x1"]}, "unhashable"),
+    ],
+)
+def test_a_fact_of_the_wrong_kind_is_named_with_its_line(files, facts, said):
+    lines = files["good"].read_text().splitlines()
+    number = next(n for n, line in enumerate(lines) if '"action":"Lead"' in line)
+    record = json.loads(lines[number])
+    lines[number] = json.dumps({**record, "facts": {**record["facts"], **facts}})
+    files["bad"].write_text("\n".join(lines) + "\n")
+    result = run(files["bad"])
+    assert result.exit_code == 2
+    assert f"bad.jsonl:{number + 1}: a field of it has a value that it cannot have" in result.stderr
+    assert said in result.stderr
+
+
+def test_a_line_that_is_nested_too_deeply_is_named(files):
+    lines = files["good"].read_text().splitlines()
+    nested = '{"a":' * 20_000 + "1" + "}" * 20_000
+    record = json.loads(lines[5])
+    lines[5] = json.dumps({**record, "nested": 0}).replace('"nested": 0', f'"nested": {nested}')
+    files["bad"].write_text("\n".join(lines) + "\n")
+    result = run(files["bad"], files["good"])
+    assert result.exit_code == 2
+    assert "bad.jsonl:6: no record" in result.stderr
+    assert "good.jsonl: valid: " in result.stdout
+
+
+@pytest.mark.parametrize(("file", "option"), [("bad", "--prefix"), ("good", "--itf")])
+def test_what_cannot_be_written_is_named(files, tmp_path, file, option):
+    result = run(files[file], option, tmp_path / "none" / "out")
+    said = f"{result.stderr}{result.exception}"
+    assert f"cannot write {tmp_path / 'none' / 'out'}: No such file or directory" in said
+    assert result.exit_code == 2 or isinstance(result.exception, LocalViolation)
+    (tmp_path / "taken").mkdir()
+    run(files[file], option, tmp_path / "taken")
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_several_recordings_may_stand_in_one_file(files, handover, tmp_path):

@@ -16,6 +16,7 @@ from keepstep.conformance.witness import find_behaviour
 from keepstep.errors import LocalViolation
 from keepstep.testing.scenarios import scenarios
 from keepstep.tla.itf import read_itf
+from keepstep.tla.values import Fn
 
 pytestmark = [pytest.mark.zookeeper, pytest.mark.tools]
 
@@ -59,6 +60,24 @@ def test_a_trace_of_something_else_is_named(spec, project):
         recording_of(spec, spec_digests(project), [{"x": 1}], "a trace")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("mode", 5, "no trace of the election"),
+        ("mode", Fn({1: "offline"}), "no trace of the election"),
+        ("mode", Fn(n1_OF_NODE=()), "does not begin with an initial state"),
+        ("sessions", (), "does not begin with an initial state"),
+        ("tree", 1, "begins without data"),
+    ],
+)
+def test_a_trace_with_values_that_cannot_be_is_named(
+    handover, validator, spec, project, variable, value, said
+):
+    first, *others = find_behaviour(validator.candidates_for(handover), handover).states
+    with pytest.raises(LocalViolation, match=said):
+        recording_of(spec, spec_digests(project), [{**first, variable: value}, *others], "a trace")
+
+
 def test_the_command_takes_a_trace_for_a_recording(handover, validator, project, tmp_path):
     behaviour = find_behaviour(validator.candidates_for(handover), handover)
     trace = tmp_path / "run.itf.json"
@@ -72,3 +91,7 @@ def test_the_command_takes_a_trace_for_a_recording(handover, validator, project,
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 2
     assert "is no ITF trace" in result.stderr
+    trace.write_text('{"vars": ["x"], "states": [{"x": ' + "[" * 20_000 + "]" * 20_000 + "}]}")
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert "nested too deeply" in result.stderr

@@ -42,6 +42,7 @@ from keepstep.testing.suites import (
     replay_suite,
     run_suite,
 )
+from keepstep.testing.suites.driven_shell import Delivered
 from keepstep.testing.suites.run_recorder import recorded_role
 from keepstep.tla.manifest import load_manifest
 from keepstep.tla.operations import UNIT
@@ -584,6 +585,18 @@ def test_a_recorder_names_each_life_and_ends_once(lease):
     recorder.start("c")
     kinds = [json.loads(encode(record))["kind"] for record in recorder.recording.records]
     assert kinds == ["start", "start", "start", "stop", "end"]
+
+
+def test_sessions_are_names_whatever_their_sign(lease):
+    """Of servers whose number is 128 or more they are negative."""
+    told = importlib.import_module("lease_lock.lease_types").Connected
+    recorder = RunRecorder(recorded_role(lease.machine), "test")
+    recorder.start("a")
+    for session in (1 << 60, -(1 << 60), 7, -7):
+        delivered = Delivered("state", told(session), "attach", before="offline", after="looking")
+        recorder.deliver("a", delivered, lease.facts(session=session))
+    written = [record.content["session"] for record in recorder.recording.records[1:]]
+    assert written == ["0x1000000000000000", "0xf000000000000000", 7, -7]
 
 
 def test_a_class_of_no_project_is_not_recorded():

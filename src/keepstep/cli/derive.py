@@ -75,7 +75,7 @@ def command(
     modules, what the manifest of the project lists is derived: its roles, and its modules of
     pure operators, which become functions.
     """
-    place = find_project(project)
+    place = find_project(project, manifest=not modules)
     if lock and (modules or folder):
         raise click.UsageError("--lock is about the roles of the project: name no modules")
     targets = _targets(place, modules, folder)
@@ -191,7 +191,10 @@ def _package_folder(project: Project, package: str, place: str) -> Path:
         found = None
     locations = list(found.submodule_search_locations or ()) if found is not None else []
     if not locations:
-        raise InvalidModel(f"{place}: there is no package {package}")
+        raise InvalidModel(
+            f"{place}: Python finds no package {package}; make its folder with an __init__.py, and"
+            " install your project or set PYTHONPATH to the folder that the package is in"
+        )
     return Path(locations[0])
 
 
@@ -204,22 +207,27 @@ def derive_targets(project: Project, targets: Iterable[Target]) -> list[Derived]
         ToolMissing: Java or the TLA+ tools are missing.
     """
     sany = _sany()
+
+    def origin(path: Path) -> str:
+        return _origin(project, path)
+
     found: dict[Path, Derived] = {}
     for target in targets:
         if not target.module.is_file():
             raise InvalidSpec("there is no such module", str(target.module))
         search = project.search_path(target.module, shims=True)
-        spec = sany.read(target.module, search)
-
-        def shown(path: Path) -> str:
-            inside = path.is_relative_to(project.root.resolve())
-            return path.relative_to(project.root.resolve()).as_posix() if inside else path.name
+        try:
+            spec = sany.read(target.module, search)
+        except InvalidSpec:
+            # If it is for want of a module, this says where it was looked for, and the cure.
+            project.closure(target.module, shims=True)
+            raise
 
         if target.functions:
             file = target.folder / f"{target.functions}.py"
-            derived: Iterable[Derived] = [derive_functions(spec, file, target.package, shown)]
+            derived: Iterable[Derived] = [derive_functions(spec, file, target.package, origin)]
         else:
-            derived = derive_role(spec, target.folder, target.package, shown)
+            derived = derive_role(spec, target.folder, target.package, origin)
         for one in derived:
             before = found.setdefault(one.path, one)
             if before.text != one.text:
@@ -230,6 +238,22 @@ def derive_targets(project: Project, targets: Iterable[Target]) -> list[Derived]
 
 def _sany() -> Sany:
     return Sany(find_java().path, find_tlc().jar)
+
+
+def _origin(project: Project, path: Path) -> str:
+    """A module as derived files name it, whatever project the command runs in.
+
+    The project that a module belongs to may have no manifest yet. Its modules are then named
+    from its folder spec/, as they will be when it has one.
+    """
+    root = project.root.resolve()
+    if path.is_relative_to(root):
+        return path.relative_to(root).as_posix()
+    folders = path.parts[:-1]
+    if "spec" not in folders:
+        return path.name
+    place = len(folders) - 1 - folders[::-1].index("spec")
+    return "/".join(path.parts[place:])
 
 
 def _short(file: str) -> str:

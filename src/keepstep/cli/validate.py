@@ -166,6 +166,8 @@ class _Work:
             states = read_itf(file)
         except InvalidModel as error:
             raise LocalViolation(str(error)) from None
+        except RecursionError:
+            raise LocalViolation(f"{file}: its values are nested too deeply") from None
         return recording_of(self.validator.spec, self.validator.digests, states, str(file))
 
     def _take(self, recording: Recording) -> None:

@@ -23,7 +23,7 @@ from keepstep.errors import Divergence, InvalidModel
 from keepstep.tla.operations import UNIT, function
 from keepstep.tla.values import Fn, render
 
-__all__ = ["Binding", "Misfit", "camel_case", "forget_types", "snake_case"]
+__all__ = ["Binding", "Misfit", "camel_case", "forget_types", "misfit", "snake_case"]
 
 Convert = Callable[[Any], Any]
 T = TypeVar("T")
@@ -42,6 +42,15 @@ def camel_case(name: str) -> str:
     """`last_seen` as `lastSeen`."""
     head, *rest = name.split("_")
     return head + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+def misfit(value: object) -> str:
+    """Why a dataclass holds what its annotations do not allow; "" if it holds nothing such."""
+    try:
+        _payload_writer(type(value))(value)
+    except Misfit as error:
+        return str(error)
+    return ""
 
 
 class Binding:
@@ -140,7 +149,10 @@ class Binding:
         for name, hint in _hints(self.settings).items():
             key = name.replace("_", "")
             if key not in given:
-                raise Misfit(f"the setting {name} has no constant")
+                raise Misfit(
+                    f"the setting {name} has no constant; give it a value in `constants` of its"
+                    " [[role]] and of each model"
+                )
             found[name] = _converter(hint)[0](given[key])
         return self.settings(**found)
 

@@ -737,7 +737,8 @@ class Candidates:
     def event(self, event: Event, node: int) -> int:
         """The number of an event of a contender's own requests or sessions."""
         tree = self.tree(event.tree, node)
-        key = (tree, node, *event[1:2], *event[3:11])
+        # All of it but its place in the recording; the data as this contender sees them.
+        key = (tree, event._replace(tree=BARE, record=0))
         number = self._event_numbers.get(key)
         if number is None:
             number = self._event_numbers[key] = len(self._events)
@@ -831,7 +832,7 @@ class Candidates:
         for choice in self.roles.get(step.action, ()):
             payload = tuple(argument.partition("_OF_")[0] for argument in choice.arguments[1:])
             # Only a command has parameters, and only it may trigger the action.
-            if (self.commands.get(step.action) == step.told) == is_command and (
+            if self.commands.get(step.action) == (step.told if is_command else None) and (
                 payload == (step.content if is_command else ())
             ):
                 leaf = choice
@@ -847,7 +848,7 @@ class Candidates:
         )
         seen = (
             step.action, step.before, step.after, len(step.requests), told.told, told.session,
-            told.ticket, told.fence, told.request, step.content if is_command else (),
+            told.ticket, told.fence, told.request, (step.told, step.content) if is_command else (),
         )  # fmt: skip
         number = self._told_numbers.get(seen)
         if number is None:

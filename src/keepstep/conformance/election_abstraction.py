@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from keepstep.conformance.recording import (
     AT_TIMES,
@@ -53,6 +53,8 @@ __all__ = [
     "ticket_value",
     "told_value",
 ]
+
+T = TypeVar("T")
 
 DUTIES = ("heartbeat", "write")
 UNKNOWN = -1
@@ -223,8 +225,11 @@ class Abstraction:
     def _introduce(self) -> None:
         """Number processes and sessions before anything refers to them."""
         counts: dict[int, int] = {}
+        opened: dict[str, int] = {}
         for number, record in enumerate(self.recording.records):
             match record:
+                case Transaction(session=session, does="open"):
+                    opened[session] = number
                 case Start(process, _, node):
                     if process in self.processes or node in self._nodes:
                         raise LocalViolation(
@@ -238,6 +243,34 @@ class Abstraction:
                     if session not in self.sessions:
                         counts[node_number] = counts.get(node_number, 0) + 1
                         self.sessions[session] = (node_number, counts[node_number])
+        self._introduce_untold(opened)
+
+    def _introduce_untold(self, opened: dict[str, int]) -> None:
+        """Number the session of a contender that ended before it was told of that session.
+
+        Its client may have sent what was asked for once more under it, and drawn a ticket so.
+
+        Args:
+            opened: For each session that began the number of its record.
+        """
+        last: dict[int, int] = {}
+        counts: dict[int, int] = {}
+        never = len(self.recording.records)
+        for session, (node, count) in self.sessions.items():
+            last[node] = max(last.get(node, -1), opened.get(session, never))
+            counts[node] = max(counts.get(node, 0), count)
+        for record in self.recording.records:
+            if not isinstance(record, Transaction) or record.session in self.sessions:
+                continue
+            began = opened.get(record.session, -1)
+            for change in record.changes:
+                directory, _, name = change.path.rpartition("/")
+                read = _read_ticket(name) if directory == self.recording.header.latch else None
+                node = 0 if read is None else self._nodes.get(read[0], 0)
+                if change.do == "create" and node and began > last.get(node, -1):
+                    self.sessions[record.session] = (node, counts.get(node, 0) + 1)
+                    # Under one session only: after that it has to be told of it first.
+                    last[node] = never
 
     # --- Transactions ---
 
@@ -294,7 +327,7 @@ class Abstraction:
             if change.do == "set" and self._epoch_at(change.path):
                 self._raise(base, change, ticket)
             elif change.do == "create" and change.path == header.latch:
-                base = base._replace(serves="CreateParent")
+                base = base._replace(serves="CreateParent", assumed=not node)
                 self._add(self._with_latch(base, FRESH))
             elif change.do == "delete" and change.path == header.latch:
                 self._remove_parent(base)
@@ -310,7 +343,8 @@ class Abstraction:
                 self._add(base._replace(odd=f"{change.path} is written without fence and ticket"))
 
     def _with_latch(self, base: Event, latch: Directory, *request: Any) -> Event:
-        odd = "" if base.node or base.cause else "nobody who is recorded asked for it"
+        known = base.node or base.cause or base.assumed
+        odd = "" if known else "nobody who is recorded asked for it"
         return base._replace(
             tree=self._tree._replace(latch=latch), request=request or None, odd=odd
         )
@@ -438,10 +472,14 @@ class Abstraction:
         return (self._stranger(read[0]) if node is None else node, read[1])
 
     def fence(self, told: dict[str, Any]) -> tuple[int, int, int]:
-        """Incarnation, version and epoch."""
+        """Incarnation, version and epoch.
+
+        Raises:
+            ValueError: A field is no number.
+        """
         number = self._number(str(told.get("incarnation")))
-        epoch = told.get("epoch", UNKNOWN) - self._floors.get(number, 0)
-        return number, told.get("version", UNKNOWN), epoch
+        version, epoch = (_exactly(int, told.get(name, UNKNOWN)) for name in ("version", "epoch"))
+        return number, version, epoch - self._floors.get(number, 0)
 
     # --- Steps ---
 
@@ -465,7 +503,10 @@ class Abstraction:
                     None if facts.get("ticket") is None else self._known(facts["ticket"]),
                     None if facts.get("fence") is None else self.fence(facts["fence"]),
                 ),
-                tuple((asked["asks"], *self._fields(asked, node)) for asked in record.requests),
+                tuple(
+                    (_exactly(str, asked["asks"]), *self._fields(asked, node))
+                    for asked in record.requests
+                ),
             )
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise LocalViolation(
@@ -494,12 +535,23 @@ class Abstraction:
         return session in self._opened
 
 
+def _exactly(kind: type[T], value: Any) -> T:
+    """A value of JSON that has to be of this kind; `true` and `1.0` are no numbers of 1.
+
+    Raises:
+        ValueError: It is of another.
+    """
+    if type(value) is not kind:
+        raise ValueError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
 _FIELDS: dict[str, Callable[[Abstraction, Any, int], Any]] = {
     "session": lambda of, value, node: of._session(value, node),  # noqa: SLF001
     "ticket": lambda of, value, _: of._known(value),  # noqa: SLF001
     "names": lambda of, value, _: frozenset(map(of._known, value)),  # noqa: SLF001
     "fence": lambda of, value, _: of.fence(value),
-    "duty": lambda _of, value, _: value,
+    "duty": lambda _of, value, _: _exactly(str, value),
 }
 """How each field of an input or request is read."""
 

@@ -74,7 +74,8 @@ def _shown(candidates: Candidates, local: int) -> dict[str, str]:
 
 
 def _states(candidates: Candidates, members: Iterable[int]) -> tuple[dict[str, str], ...]:
-    return tuple(_shown(candidates, local) for local in sorted(members))
+    # By what they are, for their numbers depend on what was validated before.
+    return tuple(sorted((_shown(candidates, m) for m in members), key=lambda s: [*s.values()]))
 
 
 def _allowed(candidates: Candidates, members: Iterable[int]) -> tuple[str, ...]:
@@ -113,13 +114,13 @@ def explain_step(
         ready = [m for m, inbox in zip(members, inboxes, strict=True) if inbox == value]
         taken = {label for m in ready for label, _ in candidates.enabled(m)}
         kind = "RESULT" if leaf in taken else "ACTION"
-        wanted = tuple(
+        wanted = {
             f"{other.label.rpartition('!')[2]} leads to "
             + _listed(dict(list(_values(after).items())[:6]))
             for m in ready
             for other, after in candidates.enabled(m)
-        )
-        return kind, Explanation((about, *_some(wanted)), allowed, states)
+        }
+        return kind, Explanation((about, *_some(sorted(wanted))), allowed, states)
     same_kind = any(inbox["tag"] == value["tag"] for inbox in inboxes)
     return "CONTENT" if same_kind else "UNTOLD", Explanation((about,), allowed, states)
 

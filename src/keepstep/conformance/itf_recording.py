@@ -49,11 +49,12 @@ class _Writer:
     """Writes what a recorder would have seen."""
 
     def __init__(self, spec: Spec, states: Sequence[Mapping[str, Any]], name: str) -> None:
-        if not states or "mode" not in states[0]:
+        modes = states[0].get("mode") if states else None
+        if not isinstance(modes, Mapping) or not all(isinstance(node, str) for node in modes):
             raise LocalViolation(f"{name}: it is no trace of the election's composition")
         self.name = name
         self.states = states
-        self.nodes = {node: number for number, node in enumerate(sorted(states[0]["mode"]), 1)}
+        self.nodes = {node: number for number, node in enumerate(sorted(modes), 1)}
         self.system: System = translate(
             spec,
             {
@@ -73,10 +74,14 @@ class _Writer:
         self.found: list[records.Record] = []
 
     def recording(self, digests: dict[str, str]) -> records.Recording:
-        if self.states[0]["tree"] != tree_value(BARE):
+        first = self.states[0]
+        if first.get("tree") != tree_value(BARE):
             raise LocalViolation(
                 f"{self.name}: a recording begins without data; this trace does not"
             )
+        # Every other state follows from this one, so nothing else needs to be looked at.
+        if tuple(first.get(name) for name in self.system.variables) not in self.system.initial():
+            raise LocalViolation(f"{self.name}: it does not begin with an initial state")
         for node in self.nodes:
             self.found.append(records.Start(_short(node), self.next(node), self.uuid(node)))
         behind = False
@@ -113,6 +118,10 @@ class _Writer:
         elif action == "Wipe":
             self.found.append(records.Fault("wipe"))
         else:
+            if action == "ServeAwait":
+                (node,) = leaf.arguments
+                number = self.next(node)
+                self.found.append(records.Outcome(_short(node), number, "answer", "Answer"))
             self.write_sessions(before, after)
             node = leaf.arguments[0] if leaf.arguments else ""
             self.write_changes(action, node, before, after)
@@ -196,6 +205,10 @@ class _Writer:
             (flight,) = before["late"][node] - after["late"][node]
             session, asked = self.session(node, flight["session"]), flight["request"]
         changes = self.changes(before["tree"], after["tree"], asked)
+        if action == "Touch":
+            # The data of a ticket is no part of a state, so only the watch shows that it was set.
+            (name,) = before["watched"][node]
+            changes = (records.Change("set", f"{LATCH}/{self.ticket(name)}", 1),)
         if (
             asked is not None
             and asked["tag"] == "WriteFenced"

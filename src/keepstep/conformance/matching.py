@@ -25,6 +25,8 @@ from keepstep.tla.values import Fn
 __all__ = ["Matching"]
 
 _NAME = re.compile(r"0x[0-9a-f]+|([A-Za-z_]\w*)#-?\d+")
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
+"""A number as the name of a field; specifications have none that are longer."""
 
 
 class Matching:
@@ -144,7 +146,7 @@ class Matching:
             return
         (key, item), *rest = recorded
         for each in value:
-            wanted = int(key) if isinstance(each, int) and key.lstrip("-").isdecimal() else key
+            wanted = int(key) if isinstance(each, int) and _INTEGER.fullmatch(key) else key
             others = {other: of for other, of in value.items() if other != each}
             for found in self.all_of([(wanted, each), (item, value[each])], names):
                 yield from self._items(rest, others, found)

@@ -12,7 +12,7 @@ nor what another variable that is not idle becomes: it is there for the properti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -177,17 +177,32 @@ def _nodes_of(model: Model, modes: Any) -> tuple[tuple[str, ...], str]:
 
 
 def _leaf_nodes(spec: Spec, node: Expression, label: str) -> Iterator[tuple[str, list[Expression]]]:
-    """Each label with the formulas that carry it, found as `derive.system` finds the leaves."""
+    """Each label with the formulas that carry it, found as `derive.system` finds the leaves.
+
+    What depends on the state is followed no further, so that nothing that is read is left out.
+    """
     found: dict[str, list[Expression]] = {}
+
+    def reads(nodes: Iterable[Expression | None]) -> bool:
+        return any(
+            isinstance(part, Name) and part.kind == "variable"
+            for node in nodes
+            if node is not None
+            for part in _all_parts(spec, node)
+        )
 
     def follow(node: Expression, label: str) -> None:
         match node:
             case App(op, args) if op in _OR:
                 for arg in args:
                     follow(arg, label)
-            case Bind("$BoundedExists", _, body) | Let(_, body):
+            case Bind("$BoundedExists", bounds, body) if not reads(b.over for b in bounds):
                 follow(body, label)
-            case App(source="defined", uid=uid):
+            case Let(definitions, body) if not any(
+                each.params or reads([each.body]) for each in definitions
+            ):
+                follow(body, label)
+            case App(source="defined", uid=uid, args=args) if not reads(args):
                 operator = spec.operators[uid]
                 if operator.at.module in spec.extended and not operator.instance:
                     follow(operator.body, operator.name)

@@ -450,7 +450,9 @@ class _Run:
     def _told(self, step: _Step, before: Known, names: Names) -> Iterator[Names]:
         """What may stand for what, if the node is told in a state what the record says."""
         if step.commanded:
-            yield names
+            action = self.actions[step.action]
+            if len(step.record.content) == self.protocol.form.parameters[action]:
+                yield names
             return
         inbox = before[self.protocol.here(self.protocol.form.inbox)]
         if inbox["tag"] == step.record.told:
@@ -538,21 +540,20 @@ class _Run:
             yield f"in the specification {plain(stands)}"
         if self.protocol.bounds:
             bounds = ", ".join(f"{name} = {value}" for name, value in self.protocol.bounds.items())
-            yield f"the model bounds what may happen: {bounds}"
+            yield (
+                f"the model bounds what may happen: {bounds}; a bound is lifted only where a count"
+                " that nothing else reads has to be below it, as in `faults < FAULTS`"
+            )
 
     def _level(
         self, step: _Step, before: Known, shared: int, part: int, names: Names
     ) -> ProtocolReason:
         """How far a state goes along with a step."""
-        if step.commanded:
-            fitting = [names]
-        else:
-            inbox = before[self.protocol.here(self.protocol.form.inbox)]
-            if inbox["tag"] != step.record.told:
-                return ProtocolReason.UNTOLD
-            fitting = list(self._told(step, before, names))
-            if not fitting:
-                return ProtocolReason.CONTENT
+        inbox = before[self.protocol.here(self.protocol.form.inbox)]
+        if not step.commanded and inbox["tag"] != step.record.told:
+            return ProtocolReason.UNTOLD
+        if not any(True for _ in self._told(step, before, names)):
+            return ProtocolReason.CONTENT
         taken = self.states.taken(step.node, shared, part)
         if any(self._is_action(step, each) for each in taken):
             return ProtocolReason.RESULT

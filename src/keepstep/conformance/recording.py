@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,6 +45,7 @@ __all__ = [
     "decode",
     "encode",
     "read_recordings",
+    "replacing",
     "spec_digests",
     "write_recordings",
 ]
@@ -229,6 +231,8 @@ _ENCODER = msgspec.json.Encoder()
 _RECORD = msgspec.json.Decoder(Record)
 _HEADER = msgspec.json.Decoder(Header)
 _RUN_HEADER = msgspec.json.Decoder(RunHeader)
+_UNREADABLE = (msgspec.DecodeError, RecursionError)
+"""What reading a line may raise; the second if its values are nested too deeply."""
 
 
 def encode(record: Header | Record) -> bytes:
@@ -295,7 +299,7 @@ def decode(lines: Iterable[bytes], name: str = "the recording") -> Iterator[Reco
             continue
         try:
             record = _RECORD.decode(line)
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             if not line.endswith(b"\n"):
                 break  # Whoever wrote it was interrupted in this very line.
             if line.startswith(b'{"keepstep"'):
@@ -314,7 +318,7 @@ def decode(lines: Iterable[bytes], name: str = "the recording") -> Iterator[Reco
 def _header(line: bytes, place: str) -> Header:
     try:
         header = _HEADER.decode(line)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise _unreadable(line, place, error, "header of a recording") from None
     if header.keepstep != FORMAT:
         raise LocalViolation(
@@ -324,7 +328,7 @@ def _header(line: bytes, place: str) -> Header:
     if header.protocol != PROTOCOL:
         try:
             return _RUN_HEADER.decode(line)
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             what = f"header of a recording of the protocol {header.protocol!r}"
             raise _unreadable(line, place, error, what) from None
     if not header.latch or not header.fence:
@@ -351,10 +355,31 @@ def read_recordings(path: Path) -> list[Recording]:
 
 
 def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
-    """Write recordings to a file, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    """Write recordings to a file, whole or not at all.
+
+    Raises:
+        LocalViolation: It cannot be written.
+    """
+    with replacing(path) as partial, partial.open("wb") as file:
         for recording in recordings:
             for record in (recording.header, *recording.records):
                 file.write(encode(record) + b"\n")
-    partial.replace(path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside another one, which takes its place if all goes well.
+
+    Raises:
+        LocalViolation: It cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise LocalViolation(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        # Where its folder is no folder, or cannot be written to, there is nothing to remove.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

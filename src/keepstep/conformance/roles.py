@@ -28,7 +28,7 @@ import msgspec
 from keepstep.checkers.toolchain import find_java, find_tlc
 from keepstep.derive.ast import Spec
 from keepstep.derive.sany import Sany
-from keepstep.errors import InvalidModel
+from keepstep.errors import InvalidModel, InvalidSpec
 from keepstep.tla.sources import Project
 
 __all__ = [
@@ -113,9 +113,20 @@ def load_machine(project: Project, entry: RoleEntry) -> ModuleType:
     try:
         return importlib.import_module(entry.machine)
     except ModuleNotFoundError as error:
-        raise InvalidModel(
-            f"role {entry.name}: there is no module {error.name}; derive it with: keepstep derive"
-        ) from None
+        raise InvalidModel(f"role {entry.name}: {_why_missing(entry, error.name or '')}") from None
+
+
+def _why_missing(entry: RoleEntry, name: str) -> str:
+    """Why the module of a role cannot be imported for want of one, and the cure."""
+    package = entry.machine.partition(".")[0]
+    if name == package and package != entry.machine:
+        return (
+            f"Python finds no package {package}; install your project, or set PYTHONPATH to the"
+            f" folder that {package} is in"
+        )
+    if entry.machine == name or entry.machine.startswith(f"{name}."):
+        return f"there is no module {name}; derive it with: keepstep derive"
+    return f"{entry.machine} imports {name}, and there is no such module"
 
 
 def load_source(text: str, origin: str) -> ModuleType:
@@ -140,11 +151,17 @@ def read_spec(project: Project, module: Path) -> Spec:
 
     Raises:
         InvalidSpec: It has an error.
+        InvalidModel: A module that it needs is missing.
         ToolMissing: Java or SANY is missing.
         ToolFailed: SANY could not be run.
     """
     sany = Sany(find_java().path, find_tlc().jar)
-    return sany.read(module, project.search_path(module, shims=True))
+    try:
+        return sany.read(module, project.search_path(module, shims=True))
+    except InvalidSpec:
+        # If it is for want of a module, this says where it was looked for, and the cure.
+        project.closure(module, shims=True)
+        raise
 
 
 def constants_of(values: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from keepstep.errors import InvalidModel, KeepstepError
 from keepstep.process import Supervisor, scratch_folder
 from keepstep.tla.dot import plain_label
 from keepstep.tla.manifest import Model, load_manifest
-from keepstep.tla.sources import Project
+from keepstep.tla.sources import Project, declared_constants
 
 __all__ = [
     "ConformReport",
@@ -174,11 +174,22 @@ def prepare_roles(project: Project) -> list[Role]:
         )
     roles = []
     for entry in entries:
+        _require_constants(project, entry)
         spec = read_spec(project, project.root / entry.spec)
         form, constants = read_form(spec), constants_of(entry.constants)
         quiet = first_value(spec, form.inbox, constants)
         roles.append(Role(entry, spec, form, constants, quiet))
     return roles
+
+
+def _require_constants(project: Project, entry: RoleEntry) -> None:
+    text = (project.root / entry.spec).read_text(encoding="utf-8")
+    missing = [name for name in declared_constants(text) if name not in entry.constants]
+    if missing:
+        raise InvalidModel(
+            f"{project.relative(project.manifest)}: role {entry.spec!r}: key 'constants': gives no"
+            f' value to {", ".join(missing)}; write constants = {{ NODES = ["n1_OF_NODE"], ... }}'
+        )
 
 
 def graph_models(project: Project, lane: str) -> list[Model]:

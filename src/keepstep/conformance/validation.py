@@ -55,7 +55,7 @@ FEWEST_STEPS = 10
 """A recording with fewer steps of contenders proves too little."""
 
 
-MOST_REMEMBERED = 60_000
+MOST_REMEMBERED = 30_000
 """Steps of the environment that are remembered, before all is forgotten for want of memory."""
 
 
@@ -268,10 +268,6 @@ class Validator:
         if known is None or known.remembered > MOST_REMEMBERED:
             known = self._candidates[features] = Candidates(self.spec, features)
         return known
-
-    def forget(self) -> None:
-        """Let go of what was remembered across recordings; it is found out again when needed."""
-        self._candidates.clear()
 
     def validate(self, recording: Recording) -> Validation:
         """Compare a recording with the specification.

@@ -23,7 +23,7 @@ from keepstep.conformance.election_abstraction import (
     node_name,
     tree_value,
 )
-from keepstep.conformance.recording import Input, Recording, Start
+from keepstep.conformance.recording import Input, Recording, Start, replacing
 from keepstep.conformance.validation import event_view
 from keepstep.derive.system import Leaf
 from keepstep.errors import LocalViolation
@@ -60,8 +60,13 @@ class Behaviour:
     steps: tuple[Taken, ...]
 
     def write_itf(self, file: Path) -> None:
-        """Write its states as a trace in ITF."""
-        write_itf(file, self.states)
+        """Write its states as a trace in ITF, whole or not at all.
+
+        Raises:
+            LocalViolation: The file cannot be written.
+        """
+        with replacing(file) as partial:
+            write_itf(partial, self.states)
 
 
 class _Way(NamedTuple):

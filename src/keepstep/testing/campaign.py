@@ -64,7 +64,6 @@ MOST_FAILURES = 5
 """Broken promises after which a campaign ends."""
 
 _MOST_TROUBLES = 3
-_FORGET_EVERY = 10
 _FEWEST_SAMPLES = 8
 
 
@@ -501,9 +500,6 @@ class Campaign:
             write_recordings(self._records / f"run-{state.following:05}.jsonl", [found.recording])
         under = Counter((edge_of(lived.taken), lived.under) for lived in world.taken if lived.under)
         self._witness.note(found.edges, (state.coverage.faults - faults).keys(), under)
-        if not state.following % _FORGET_EVERY:
-            # It would remember more and more, up to a bound that a long campaign just reaches.
-            self._validator.forget()
         self._note_goals(world, found.edges)
         if world.broken:
             self._note_failure(name, world, recorder)

@@ -44,6 +44,10 @@ BUNDLED = frozenset(
 """Modules that a checker may bring along; one that the project has too is the project's."""
 
 
+_STOOD_IN = frozenset(["Variants"])
+"""Modules of Apalache alone, for which there is a stand-in; TLC and SANY bring none along."""
+
+
 def shipped_root() -> Path:
     """The project that comes with Keepstep: of the wheel, or of an editable checkout.
 
@@ -60,11 +64,16 @@ def shipped_root() -> Path:
     )
 
 
-def find_project(given: Path | None) -> Project:
+def find_project(given: Path | None, *, manifest: bool = True) -> Project:
     """The project to work on: the one given, else the current folder if it is one, else ours.
 
+    Args:
+        given: Its folder; None if nobody has said.
+        manifest: Whether the manifest matters. Then a current folder that has modules and no
+            manifest is refused: nobody who stands there means our project.
+
     Raises:
-        InvalidModel: The folder given holds no manifest.
+        InvalidModel: The folder given holds no manifest, or the current one lacks it.
     """
     if given is not None:
         root = given.resolve()
@@ -72,6 +81,12 @@ def find_project(given: Path | None) -> Project:
             raise InvalidModel(f"{given} is no project: it has no {MANIFEST}")
         return Project(root)
     here = Path.cwd()
+    lacks_it = not (here / MANIFEST).is_file() and any((here / "spec").glob("**/*.tla"))
+    if manifest and lacks_it:
+        raise InvalidModel(
+            f"the current folder has modules in spec/ and no {MANIFEST}; write one, or name"
+            " another project with --project DIR"
+        )
     return Project(here if (here / MANIFEST).is_file() else shipped_root())
 
 
@@ -164,14 +179,28 @@ class Project:
                 if place is not None:
                     files[name] = place
                     queue.append(place)
-                elif name in BUNDLED:
+                elif name in BUNDLED and not (shims and name in _STOOD_IN):
                     bundled.add(name)
                 else:
+                    looked = ", ".join(self.relative(d) or "." for d in folders)
                     raise InvalidModel(
-                        f"{self.relative(path)} needs the module {name}, which is in none of: "
-                        + ", ".join(self.relative(d) or "." for d in folders)
+                        f"{self.relative(path)} needs the module {name}, which is in none of:"
+                        f" {looked}{_copy_of(name)}"
                     )
         return Closure(module.stem, dict(sorted(files.items())), frozenset(bundled))
+
+
+def _copy_of(name: str) -> str:
+    """The cure for a module that is missing, if it is one that comes with Keepstep to be copied."""
+    try:
+        root = shipped_root()
+    except InvalidModel:
+        return ""
+    for folder in ("spec", SHIMS):
+        if (root / folder / f"{name}.tla").is_file():
+            copied = root / folder / f"{name}.tla"
+            return f"; Keepstep has one: mkdir -p {folder} && cp {copied} {folder}/"
+    return ""
 
 
 def _read(path: Path) -> str:

@@ -8,10 +8,8 @@ import typing
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from keepstep.conformance.binding import snake_case
 from keepstep.core.machine import Input, RoleMachine
 from keepstep.errors import LocalViolation
 from keepstep.shell.mapping import RoleMapping
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["require_sound"]
 
 
-@lru_cache(maxsize=256)
 def require_sound(suite: type[RoleSuite], own_faults: frozenset[str]) -> None:
     """Refuse a suite that cannot run as it is declared.
 
@@ -117,7 +114,7 @@ def _wrong_input(name: str, given: Any) -> Iterator[str]:
     elif _needed(given):
         yield (
             f"`{name}` has {given.__name__}, which has fields ({', '.join(_needed(given))});"
-            " nobody would know their values: give it in a method that is marked @act"
+            " a suite gives only inputs without fields"
         )
 
 
@@ -137,8 +134,8 @@ def _wrong_settings(suite: type[RoleSuite]) -> Iterator[str]:
     for item in fields(suite.settings):
         given = getattr(suite.settings, item.name)
         for constant, value in role.model.constants.items():
-            named = constant.lower() if constant.isupper() else snake_case(constant)
-            if named == item.name and value != given:
+            named = constant.lower().replace("_", "")
+            if named == item.name.replace("_", "") and value != given:
                 yield (
                     f"`settings` has {item.name} = {given!r}, and the model {role.model.name} of"
                     f" {MANIFEST}, with which runs are compared, has {constant} = {value!r}; name"

@@ -8,13 +8,14 @@ by repeating the driver's decisions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
+from keepstep.conformance.binding import misfit
 from keepstep.core.ids import NodeId
 from keepstep.core.machine import Cell, Input, Request, RoleMachine
-from keepstep.errors import InternalError
+from keepstep.errors import InternalError, LocalViolation
 from keepstep.shell.mapping import (
     Call,
     CallRefused,
@@ -211,6 +212,12 @@ class DrivenShell:
         """The request whose answer was not delivered yet."""
         return None if self._exchange is None else self._exchange.request
 
+    @property
+    def attempt(self) -> str:
+        """The request that is being served and its last call, in words; "" if there is none."""
+        exchange = self._exchange
+        return "" if exchange is None else f"{exchange.request} by {exchange.call}"
+
     def due(self) -> list[str]:
         """What could be delivered now: some of `LANES`."""
         self._look()
@@ -368,6 +375,11 @@ class DrivenShell:
         self._look()
         self._forget_watches()
         serving = self.mapping.serve(request)
+        if not isinstance(serving, Generator):
+            raise LocalViolation(
+                f"{self._table(request)} returned {serving!r}; it must be a generator, which"
+                " yields each call and returns what the machine is told"
+            )
         exchange = _Exchange(request, serving, Cut())
         self._exchange = exchange
         self._advance(exchange, lambda: next(serving))
@@ -381,11 +393,33 @@ class DrivenShell:
                 self._exchange = None
             if ended.value is None:
                 return Delivered("answer")
+            self._require_input(exchange.request, ended.value)
             self._look()
             self._forget_watches()
             return self._tell("answer", ended.value)
+        if not isinstance(exchange.call, get_args(Call)):
+            kinds = ", ".join(kind.__name__ for kind in get_args(Call))
+            raise LocalViolation(
+                f"{self._table(exchange.request)} yielded {exchange.call!r}, which is no call;"
+                f" there are {kinds}"
+            )
         self._send(exchange)
         return Delivered("answer")
+
+    def _table(self, request: Request) -> str:
+        return f"{type(self.mapping).__name__}.serve({request})"
+
+    def _require_input(self, request: Request, told: object) -> None:
+        if not isinstance(told, Input):
+            raise LocalViolation(
+                f"{self._table(request)} returned {told!r}, which is no input; None means that no"
+                " answer is due"
+            )
+        wrong = misfit(told)
+        if wrong:
+            raise LocalViolation(
+                f"{self._table(request)} returned an input that cannot be: {wrong}"
+            )
 
     def _send(self, exchange: _Exchange) -> None:
         """Make a call. The server decides it now; its answer waits until it is delivered."""

@@ -821,12 +821,7 @@ _names = itertools.count(1)
 
 
 def _new_world(suite: type[RoleSuite], ground: Ground) -> RoleSuite:
-    """A run below a path that no other run has.
-
-    Raises:
-        LocalViolation: The suite cannot run as it is declared.
-    """
-    require_sound(suite, _OWN_FAULTS)
+    """A run below a path that no other run has."""
     ground.begin()
     return suite(ground, f"/{suite.__name__}-{time.time_ns():x}-{next(_names)}")
 
@@ -834,7 +829,12 @@ def _new_world(suite: type[RoleSuite], ground: Ground) -> RoleSuite:
 def replay_suite(
     suite: type[RoleSuite], ground: Ground, steps: Sequence[Step]
 ) -> SuiteFailure | None:
-    """Do these steps in a new run, and what follows at the end of each."""
+    """Do these steps in a new run, and what follows at the end of each.
+
+    Raises:
+        LocalViolation: As `run_suite` does, or there is no such step.
+    """
+    require_sound(suite, _OWN_FAULTS)
     return _run_once(suite, ground, steps, _Tally())
 
 
@@ -858,8 +858,11 @@ def run_suite(
         record: A folder for the recordings of all runs; it is made if it is not there.
 
     Raises:
+        LocalViolation: The suite cannot run as it is declared, or its mapping or a promise
+            answered what it may not.
         KeepstepError: A tool failed, so that nothing can be said.
     """
+    require_sound(suite, _OWN_FAULTS)
     began = time.monotonic()
     if record is not None:
         record.mkdir(parents=True, exist_ok=True)
@@ -976,6 +979,7 @@ class RoleStateMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        require_sound(self.suite, _OWN_FAULTS)
         self.world = _new_world(self.suite, self.ground)
         self.steps: list[Step] = []
         self.broken: Broken | None = None

@@ -27,6 +27,7 @@ __all__ = ["RecordedRole", "RunRecorder", "recorded_role"]
 
 _EXACT = 1 << 53
 """Numbers from here on are names: JSON readers may round them, and specifications have none."""
+_WRAPPED = 1 << 64
 
 
 class RecordedRole:
@@ -204,7 +205,8 @@ class RunRecorder:
             case int() if name in self._abstracted:
                 return f"{self._abstracted[name]}#{value}"
             case int():
-                return f"0x{value:x}" if value >= _EXACT else value
+                # Some servers' sessions are negative; they are written as the servers write them.
+                return f"0x{value % _WRAPPED:x}" if abs(value) >= _EXACT else value
             case str():
                 return value
             case frozenset():
