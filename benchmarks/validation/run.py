@@ -44,12 +44,10 @@ def main() -> int:
     fifths = [
         recordings[n * len(recordings) // 5 : (n + 1) * len(recordings) // 5] for n in range(5)
     ]
+    began = time.process_time()
     parts = [measure(validator, part)[0] for part in fifths if part]
+    first = time.process_time() - began
     again, total, verdicts = measure(validator, recordings)
-
-    fresh = Validator(spec, digests)
-    fresh.candidates_for(recordings[0])
-    first, _, _ = measure(fresh, recordings)
 
     exact = Validator(spec, digests, exact=True)
     exact.candidates_for(recordings[0])
@@ -58,14 +56,14 @@ def main() -> int:
 
     what = f"{len(recordings)} recordings, {total.steps} steps, {total.events} events"
     print(f"{what}: {dict(verdicts)}")
-    print(f"first time          {first:>8.0f} steps/s")
+    print(f"first time          {total.steps / first:>8.0f} steps/s (bar {BAR})")
     print(f"  by fifths         {', '.join(f'{rate:.0f}' for rate in parts)}")
-    print(f"again               {again:>8.0f} steps/s (bar {BAR})")
+    print(f"again               {again:>8.0f} steps/s")
     print(f"every candidate     {slow:>8.0f} steps/s")
     for name, found in {"every candidate": every, "with foresight": total}.items():
         print(f"candidates a step   {found.mean:.1f} on average, {found.largest} at most ({name})")
     print(f"longest window      {max(total.windows)} events")
-    return 0 if again >= BAR else 1
+    return 0 if total.steps / first >= BAR else 1
 
 
 if __name__ == "__main__":

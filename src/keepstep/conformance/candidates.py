@@ -84,14 +84,37 @@ Local = tuple[Any, ...]
 """The values of one contender's variables and of its living sessions, in the order of `PARTS`."""
 
 
-Context = tuple[Any, ...]
-"""What a contender's environment is at one time, projected to each set of bits.
-
-Bit 1 is the directory of tickets, bit 2 that of the epoch, bit 4 how often all data was lost.
-The last projection, to all, is the number of the data and how often it was lost.
-"""
-
 _ALL = 7
+
+
+class Context:
+    """What a contender's environment is at one time, projected to any set of bits.
+
+    Bit 1 is the directory of tickets, bit 2 that of the epoch, bit 4 how often all data was lost.
+    The projection to all is the number of the data and how often it was lost. It is worked out
+    when something is asked of it, because most steps ask for nothing.
+    """
+
+    __slots__ = ("_candidates", "_node", "_parts", "_tree", "_wipes")
+
+    def __init__(self, candidates: Candidates, tree: Tree, wipes: int, node: int) -> None:
+        self._candidates = candidates
+        self._tree = tree
+        self._wipes = wipes
+        self._node = node
+        self._parts: tuple[Any, ...] = ()
+
+    def __getitem__(self, bits: int) -> Any:
+        if not bits:
+            return 0
+        if not self._parts:
+            number, latch, epochs = self._candidates.directories(self._tree, self._node)
+            wipes = self._wipes
+            self._parts = (
+                0, latch, epochs, (latch, epochs), wipes, (latch, wipes), (epochs, wipes),
+                (number, wipes),
+            )  # fmt: skip
+        return self._parts[bits]
 
 
 class Trouble(IntFlag):
@@ -453,10 +476,10 @@ class Candidates:
         self._steps: dict[tuple[int, Step], int] = {}
         self._events: list[_Shown] = []
         self._event_numbers: dict[Any, int] = {}
-        self._ends: dict[tuple[int, Context], list[Move]] = {}
+        self._ends: dict[tuple[int, Any], list[Move]] = {}
         self._closed: dict[tuple[int, View], _Known[int]] = {}
         self._stepped: dict[tuple[int, int], int] = {}
-        self._after_event: dict[tuple[int, Context, int, int], int] = {}
+        self._after_event: dict[tuple[int, Any, int, int], int] = {}
         self._after_wipe: dict[int, int] = {}
         self._served: dict[int, int] = {}
         self._single: dict[tuple[int, int], int] = {}
@@ -503,12 +526,13 @@ class Candidates:
 
     def context(self, tree: Tree, wipes: int, node: int) -> Context:
         """The environment of a contender."""
+        return Context(self, tree, wipes, node)
+
+    def directories(self, tree: Tree, node: int) -> tuple[int, int, int]:
+        """The number of data as a contender sees it, of its tickets, and of its epoch."""
         number = self.tree(tree, node)
         epochs, latch = self._trees[number]
-        return (
-            0, latch, epochs, (latch, epochs), wipes, (latch, wipes), (epochs, wipes),
-            (number, wipes),
-        )  # fmt: skip
+        return number, latch, epochs
 
     def merge(self, one: int, other: int) -> int:
         """The number of the union of two sets."""
@@ -626,7 +650,7 @@ class Candidates:
 
     def endings(self, local: int, context: Context) -> list[Move]:
         """The ends of sessions that may come to a contender in a state."""
-        key = (local, context)
+        key = (local, context[_ALL])
         known = self._ends.get(key)
         if known is None:
             results, _ = self._endings.results(self._code(local, context))
@@ -753,7 +777,7 @@ class Candidates:
 
     def happen(self, members: int, context: Context, event: int, view: View) -> int:
         """The states after an event of the contender's own."""
-        key = (members, context, event, view.expects)
+        key = (members, context[_ALL], event, view.expects)
         known = self._after_event.get(key)
         if known is None:
             expected = self._expectations[view.expects]

@@ -212,13 +212,21 @@ class Items:
 
 
 def frozen(value: Any) -> Any:
-    """A value that keeps nothing of an observed state."""
+    """A value that keeps nothing of an observed state; itself, if it does not anyway."""
+    if not _holds_items(value):
+        return value
     if isinstance(value, Items):
         return frozen(value.whole())
-    if isinstance(value, frozenset):
-        return frozenset(map(frozen, value))
-    if isinstance(value, tuple):
-        return tuple(map(frozen, value))
     if isinstance(value, Fn):
         return Fn({key: frozen(item) for key, item in value.items()})
-    return value
+    return type(value)(map(frozen, value))
+
+
+def _holds_items(value: Any) -> bool:
+    """Whether a value is a part of an observed state, or has one in it."""
+    kind = type(value)
+    if kind is Fn:
+        return any(map(_holds_items, value.values()))
+    if kind is frozenset or kind is tuple:
+        return any(map(_holds_items, value))
+    return kind is Items

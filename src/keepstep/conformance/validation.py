@@ -632,8 +632,9 @@ class _Run:
         if step.requests:
             contender.asked = self.abstraction.earliest[number]
         contender.expects = self.expects.get(number, 0)
+        asked, expects = contender.asked, contender.expects
         views = [
-            view._replace(waits=clock < contender.asked, expects=contender.expects)
+            View(view.opened, view.ended, view.touched, clock < asked, expects)
             for clock, view in enumerate(views[skipped:], low)
         ]
         self.fill(found, low, node, views)

@@ -80,7 +80,6 @@ BEHAVIOUR = "the run is a behaviour of the specification"
 
 _LONGEST_RUN = 300
 _LONGEST_REACH = 40
-_TRIES = 1
 
 
 class Broken(AssertionError):
@@ -952,12 +951,9 @@ def _shorten(suite: type[RoleSuite], ground: Ground, failure: SuiteFailure) -> S
 def _fails_again(
     suite: type[RoleSuite], ground: Ground, steps: Sequence[Step], promise_name: str
 ) -> SuiteFailure | None:
-    """One of a few runs of these steps that breaks this promise."""
-    for _ in range(_TRIES):
-        found = replay_suite(suite, ground, steps)
-        if found is not None and found.promise == promise_name:
-            return found
-    return None
+    """How a run of these steps fails, if it breaks this promise."""
+    found = replay_suite(suite, ground, steps)
+    return found if found is not None and found.promise == promise_name else None
 
 
 class RoleStateMachine(RuleBasedStateMachine):
