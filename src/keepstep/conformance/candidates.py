@@ -460,6 +460,7 @@ class Candidates:
         self._groups: dict[tuple[str, Trouble], _Group] = {}
         self._expectations: list[_Expectation] = []
         self._expectation_numbers: dict[tuple[int, Trouble], int] = {}
+        self._expected: dict[tuple[int | None, Trouble], int] = {}
         self._no_input = self._cells.number(_INBOX, Fn(tag="NoInput", value=UNIT))
         self._asks_none = self._cells.number(_REQUEST, Fn(tag="NoRequest", value=UNIT))
         everything = self._group(lambda label: label not in _ENDINGS | _UNHEARD)
@@ -579,6 +580,13 @@ class Candidates:
             told: Number of the next recorded step that is no command; None if there is none.
             trouble: What may go wrong before.
         """
+        key = (told, trouble)
+        known = self._expected.get(key)
+        if known is None:
+            known = self._expected[key] = self._expectation(told, trouble)
+        return known
+
+    def _expectation(self, told: int | None, trouble: Trouble) -> int:
         value = None if told is None else self._told[told].told
         tells = -1 if value is None else self._cells.number(_INBOX, value)
         number = self._expectation_numbers.get((tells, trouble))

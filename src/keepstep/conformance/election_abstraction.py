@@ -515,7 +515,7 @@ class Abstraction:
 
     def _fields(self, content: dict[str, Any], node: int) -> tuple[Any, ...]:
         return tuple(
-            _FIELDS[name](self, value, node) for name, value in content.items() if name != "asks"
+            [_FIELDS[name](self, value, node) for name, value in content.items() if name != "asks"]
         )
 
     def _session(self, session: str | None, node: int) -> int | None:

@@ -627,7 +627,9 @@ class _Run:
         found = [candidates.step(members, told) for members in sets]
         if not any(found):
             self.explain(number, record, step, told, sets, node)
-        skipped = next(place for place, members in enumerate(found) if members)
+        skipped = 0
+        while found[skipped] == candidates.empty:
+            skipped += 1
         found, low = found[skipped:], low + skipped
         if step.requests:
             contender.asked = self.abstraction.earliest[number]
