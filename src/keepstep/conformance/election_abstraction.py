@@ -57,6 +57,7 @@ __all__ = [
 T = TypeVar("T")
 
 DUTIES = ("heartbeat", "write")
+_OF_PROCESSES = (Start, Input, Outcome, Stop)
 UNKNOWN = -1
 """Number of what the record never introduced: nothing of the specification has it."""
 
@@ -199,7 +200,7 @@ class Abstraction:
         for number, record in enumerate(self.recording.records):
             self.clocks.append(len(self.events))
             self.earliest.append(0)
-            if isinstance(record, Start | Input | Outcome | Stop):
+            if isinstance(record, _OF_PROCESSES):
                 # What was read before this line may have been decided after this very step; but
                 # not what was read before the line of the step before was written.
                 before = "" if prompt else record.process

@@ -360,6 +360,7 @@ def event_view(candidates: Candidates, view: View, event: Event, node: int) -> V
     return view
 
 
+_STEPS = (Start, Input)
 _OF_CONTACT = frozenset({"Connected", "Suspended", "DeadlineReached"})
 """What a contender is told of its contact; all else it is told over its contact."""
 
@@ -434,7 +435,7 @@ class _Run:
         found: dict[int, int] = {}
         for number in range(len(self.recording.records) - 1, -1, -1):
             record = self.recording.records[number]
-            if not isinstance(record, Start | Input) or record.process not in following:
+            if not isinstance(record, _STEPS) or record.process not in following:
                 continue
             found[number] = following[record.process]
             if isinstance(record, Input):
