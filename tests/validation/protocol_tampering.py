@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from keepstep.conformance.protocol_validation import ProtocolReason as Reason
 from keepstep.conformance.recording import End, Input, Recording, Start, Stop
+from keepstep.conformance.validation import Reason
 
 replace = msgspec.structs.replace
 OWN = (Start, Input, Stop)

@@ -12,13 +12,9 @@ from pathlib import Path
 import pytest
 
 from keepstep.conformance.protocol_trace import search_run
-from keepstep.conformance.protocol_validation import (
-    ProtocolReason,
-    ProtocolValidator,
-    load_protocol_validator,
-)
+from keepstep.conformance.protocol_validation import ProtocolValidator, load_protocol_validator
 from keepstep.conformance.recording import End, Input, Recording, RunHeader, Start
-from keepstep.conformance.validation import Verdict
+from keepstep.conformance.validation import Reason, Verdict
 from keepstep.tla.sources import Project
 
 from .protocol_walks import walk
@@ -135,11 +131,11 @@ def out_of_turn(hall):
 @pytest.mark.parametrize(
     ("what", "reason"),
     [
-        (out_of_turn, ProtocolReason.CONTENT),
-        (lambda hall: hall.attend("bob", "eve"), ProtocolReason.CONTENT),
-        (lambda hall: hall.draw("ann2").keep("ann2", "turn#17"), ProtocolReason.CONTENT),
-        (lambda hall: hall.draw("ann2").keep("ann2", "turn#18", "turn#19"), ProtocolReason.RESULT),
-        (lambda hall: hall.draw("bob"), ProtocolReason.STATE),
+        (out_of_turn, Reason.CONTENT),
+        (lambda hall: hall.attend("bob", "eve"), Reason.CONTENT),
+        (lambda hall: hall.draw("ann2").keep("ann2", "turn#17"), Reason.CONTENT),
+        (lambda hall: hall.draw("ann2").keep("ann2", "turn#18", "turn#19"), Reason.RESULT),
+        (lambda hall: hall.draw("bob"), Reason.STATE),
     ],
     ids=["out of turn", "by nobody", "a number twice", "another number", "while waiting"],
 )
@@ -187,4 +183,4 @@ def test_what_only_a_quantifier_over_steps_reads_is_not_forgotten(project, tmp_p
         run = Hall(validator, one="one", two="two").draw("one").keep("one", "turn#7")
         found = validator.validate(run.attend("one", caller).recording)
         assert found.verdict is verdict
-    assert found.reason is ProtocolReason.CONTENT
+    assert found.reason is Reason.CONTENT

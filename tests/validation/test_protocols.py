@@ -17,11 +17,7 @@ from keepstep.cli.validate import command
 from keepstep.conformance.matching import Matching
 from keepstep.conformance.protocol import find_counters, find_idle, load_protocol
 from keepstep.conformance.protocol_trace import search_run
-from keepstep.conformance.protocol_validation import (
-    ProtocolReason,
-    ProtocolValidator,
-    load_protocol_validator,
-)
+from keepstep.conformance.protocol_validation import ProtocolValidator, load_protocol_validator
 from keepstep.conformance.recording import (
     Recording,
     RunHeader,
@@ -30,7 +26,7 @@ from keepstep.conformance.recording import (
     write_recordings,
 )
 from keepstep.conformance.roles import read_spec
-from keepstep.conformance.validation import Edge, Verdict
+from keepstep.conformance.validation import Edge, Reason, Verdict
 from keepstep.errors import InvalidModel, LocalViolation
 from keepstep.roles.contender import Contender
 from keepstep.testing.suites import (
@@ -257,11 +253,11 @@ def test_a_divergence_is_told_with_what_was_possible(validator, lease_handover):
 def test_what_proves_too_little_is_under_covered(validator, lease_handover, record):
     header, records = lease_handover.header, lease_handover.records
     for short, reason in [
-        (Recording(header, ()), ProtocolReason.EMPTY),
-        (Recording(header, records[:-1]), ProtocolReason.TRUNCATED),
+        (Recording(header, ()), Reason.EMPTY),
+        (Recording(header, records[:-1]), Reason.TRUNCATED),
         (Recording(header, (*records[:-1], msgspec.structs.replace(records[-1], records=3))),
-         ProtocolReason.MISCOUNTED),
-        (renumbered(lease_handover, records[:5]), ProtocolReason.SHORT),
+         Reason.MISCOUNTED),
+        (renumbered(lease_handover, records[:5]), Reason.SHORT),
     ]:  # fmt: skip
         found = validator.validate(short)
         assert (found.verdict, found.reason) == (Verdict.UNDER_COVERED, reason)
@@ -270,7 +266,7 @@ def test_what_proves_too_little_is_under_covered(validator, lease_handover, reco
 def test_too_many_states_are_inconclusive_and_never_a_refusal(validator, record, lease_handover):
     narrow = ProtocolValidator(validator.protocol, most=2, exact=True)
     found = narrow.validate(lease_handover)
-    assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, ProtocolReason.LARGE)
+    assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, Reason.LARGE)
     assert "more states are possible" in str(found)
 
 
@@ -351,7 +347,7 @@ def test_the_command_refuses_a_falsified_one_and_writes_its_prefix(lease_handove
     write_recordings(file, [KINDS["two holders"](lease_handover)])
     done = run_command(file, "--prefix", prefix, "--project", EXAMPLE)
     assert done.exit_code == 1
-    assert ProtocolReason.UNTOLD in done.output
+    assert Reason.UNTOLD in done.output
     (short,) = read_recordings(prefix)
     assert short.records[-1].told == "Granted"
     assert not short.complete

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keepstep.cli.confirmation import Confirmed
-    from keepstep.conformance.protocol_validation import ProtocolValidation
     from keepstep.conformance.recording import Recording, RunHeader
     from keepstep.conformance.validation import Validation, Validator
     from keepstep.tla.sources import Project
@@ -107,7 +106,7 @@ class _Work:
         self.itf, self.quiet = itf, quiet
         self.confirming = None if confirm is None else Confirming(project, confirm, self._progress)
         self.itf_written = False
-        self.validations: list[Validation | ProtocolValidation] = []
+        self.validations: list[Validation] = []
         self.unreadable: dict[str, str] = {}
         self.empty: list[str] = []
         self.confirmations: dict[int, Confirmed] = {}
@@ -266,9 +265,7 @@ class _Work:
         }
 
 
-def _as_json(
-    found: Validation | ProtocolValidation, confirmation: Confirmed | None
-) -> dict[str, Any]:
+def _as_json(found: Validation, confirmation: Confirmed | None) -> dict[str, Any]:
     from keepstep.conformance.recording import encode
 
     statistics, explanation = found.statistics, found.explanation

@@ -21,7 +21,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -47,18 +46,22 @@ from keepstep.conformance.recording import (
     RunHeader,
     Start,
     Stop,
-    encode,
 )
 from keepstep.conformance.system_graph import plain
-from keepstep.conformance.validation import FEWEST_STEPS, Edge, Statistics, Verdict
+from keepstep.conformance.validation import (
+    Edge,
+    Reason,
+    Statistics,
+    Validation,
+    Verdict,
+    lacking,
+)
 from keepstep.errors import LocalViolation
 from keepstep.tla.sources import Project
 from keepstep.tla.values import render
 
 __all__ = [
     "MOST_POSSIBLE",
-    "ProtocolReason",
-    "ProtocolValidation",
     "ProtocolValidator",
     "load_protocol_validator",
 ]
@@ -72,71 +75,10 @@ MOST_REMEMBERED = 400_000
 _MOST_SHOWN = 200
 
 
-class ProtocolReason(StrEnum):
-    """Why a record fits no behaviour, or why a recording proves too little."""
-
-    SEQUENCE = "records of the process are missing, doubled or out of order"
-    FOREIGN = "the specification has no such action"
-    STATE = "the node was in another mode before"
-    UNTOLD = "nothing in the environment can have told it that here"
-    CONTENT = "it can have been told that, but not with this content"
-    ACTION = "the specification takes another action for what it was told"
-    RESULT = "the action leads elsewhere"
-    EMPTY = "the recording is empty"
-    TRUNCATED = "the recording is cut off: its last line is missing"
-    MISCOUNTED = "records are missing: the last line counts others"
-    SHORT = f"fewer than {FEWEST_STEPS} steps of machines"
-    LARGE = "more states are possible than can be kept"
-
-
-@dataclass(frozen=True, slots=True)
-class ProtocolValidation:
-    """What was found of one recording.
-
-    Attributes:
-        verdict: Whether it is a behaviour of the specification.
-        reason: Why it is not valid; None if it is.
-        first_bad: Number of the first record that fits nothing.
-        place: Where that is, or what was validated.
-        explanation: What would have been possible instead of that record.
-        edges: The steps of the role that were taken.
-        statistics: How much there was to do.
-        recording: What was validated.
-    """
-
-    verdict: Verdict
-    reason: ProtocolReason | None
-    first_bad: int | None
-    place: str
-    explanation: Explanation | None
-    edges: Counter[Edge]
-    statistics: Statistics
-    recording: Recording
-
-    @property
-    def shortest_prefix(self) -> Recording | None:
-        """The shortest beginning of the recording that fails; None if it does not."""
-        return None if self.first_bad is None else self.recording.prefix(self.first_bad + 1)
-
-    def __str__(self) -> str:
-        if self.verdict is Verdict.VALID:
-            return f"valid: {self.statistics.steps} steps"
-        if self.explanation is None or self.first_bad is None:
-            return f"{self.verdict}: {self.reason}"
-        line = encode(self.recording.records[self.first_bad]).decode()
-        return "\n".join(
-            [
-                f"{self.place}: {self.reason}",
-                f"  record {self.first_bad}: {line}",
-                *(f"  {text}" for text in self.explanation.lines()),
-            ]
-        )
-
-
 class _Bad(Exception):
     """A record that leaves no state."""
 
-    def __init__(self, record: int, reason: ProtocolReason, explanation: Explanation) -> None:
+    def __init__(self, record: int, reason: Reason, explanation: Explanation) -> None:
         super().__init__(reason)
         self.record, self.reason, self.explanation = record, reason, explanation
 
@@ -167,7 +109,7 @@ class ProtocolValidator:
             known = self._states[count] = PossibleStates(self.protocol, count, most=self.most)
         return known
 
-    def validate(self, recording: Recording) -> ProtocolValidation:
+    def validate(self, recording: Recording) -> Validation:
         """Compare a recording with the specification.
 
         Raises:
@@ -190,16 +132,24 @@ class ProtocolValidator:
         verdict, reason, first_bad, place = Verdict.VALID, None, None, recording.name
         explanation = None
         if large:
-            verdict, reason = Verdict.INCONCLUSIVE, ProtocolReason.LARGE
+            verdict, reason = Verdict.INCONCLUSIVE, Reason.LARGE
         elif bad is not None:
             verdict, reason, first_bad = Verdict.DIVERGES, bad.reason, bad.record
             place = f"{recording.name}:{recording.line(bad.record)}"
             explanation = bad.explanation
         else:
-            reason = _lacking(recording, run.statistics)
+            reason = lacking(recording, run.statistics)
             verdict = Verdict.VALID if reason is None else Verdict.UNDER_COVERED
-        return ProtocolValidation(
-            verdict, reason, first_bad, place, explanation, run.edges, run.statistics, recording
+        return Validation(
+            verdict,
+            reason,
+            first_bad,
+            place,
+            explanation,
+            run.edges,
+            run.statistics,
+            recording,
+            certain=first_bad,
         )
 
     def _walk(self, states: PossibleStates, recording: Recording, *, exact: bool) -> _Run:
@@ -253,20 +203,6 @@ def load_protocol_validator(project: Project, role: str) -> ProtocolValidator | 
     """
     protocol = load_protocol(project, role)
     return None if protocol is None else ProtocolValidator(protocol)
-
-
-def _lacking(recording: Recording, statistics: Statistics) -> ProtocolReason | None:
-    """Why a recording that fits proves too little."""
-    if not recording.records:
-        return ProtocolReason.EMPTY
-    last = recording.records[-1]
-    if not isinstance(last, End):
-        return ProtocolReason.TRUNCATED
-    if last.records != len(recording.records) - 1:
-        return ProtocolReason.MISCOUNTED
-    if statistics.steps < FEWEST_STEPS:
-        return ProtocolReason.SHORT
-    return None
 
 
 @dataclass(slots=True)
@@ -353,7 +289,7 @@ class _Run:
                 self.matching.call(node, self.states.nodes[place])
                 self.possible = [self.states.begin_node(each) for each in self.possible]
                 if seq != 0:
-                    self._refuse(number, ProtocolReason.SEQUENCE)
+                    self._refuse(number, Reason.SEQUENCE)
             case Input():
                 known = self._process(number, record.process, record.seq)
                 self._input(number, record, known.node)
@@ -361,7 +297,7 @@ class _Run:
                 self._process(number, process, seq).stopped = True
             case End():
                 if number != len(self.recording.records) - 1:
-                    self._refuse(number, ProtocolReason.SEQUENCE)
+                    self._refuse(number, Reason.SEQUENCE)
             case _:
                 raise LocalViolation(
                     f"{self._place(number)}: a run of {self.protocol.name} has no such record"
@@ -370,19 +306,17 @@ class _Run:
     def _place(self, number: int) -> str:
         return f"{self.recording.name}:{self.recording.line(number)}"
 
-    def _refuse(self, number: int, reason: ProtocolReason, *said: str) -> None:
+    def _refuse(self, number: int, reason: Reason, *said: str) -> None:
         raise _Bad(number, reason, Explanation(said))
 
     def _process(self, number: int, name: str, seq: int) -> _Process:
         process = self.processes.get(name)
         if process is None:
-            raise _Bad(number, ProtocolReason.SEQUENCE, Explanation((f"{name} has not begun",)))
+            raise _Bad(number, Reason.SEQUENCE, Explanation((f"{name} has not begun",)))
         if process.stopped:
-            self._refuse(number, ProtocolReason.SEQUENCE, f"{name} has ended before")
+            self._refuse(number, Reason.SEQUENCE, f"{name} has ended before")
         if seq != process.seq:
-            self._refuse(
-                number, ProtocolReason.SEQUENCE, f"it has number {seq}; {process.seq} comes next"
-            )
+            self._refuse(number, Reason.SEQUENCE, f"it has number {seq}; {process.seq} comes next")
         process.seq += 1
         return process
 
@@ -390,7 +324,7 @@ class _Run:
 
     def _input(self, number: int, record: Input, node: int) -> None:
         if snake_case(record.action) not in self.actions:
-            self._refuse(number, ProtocolReason.FOREIGN, f"there is no {record.action}")
+            self._refuse(number, Reason.FOREIGN, f"there is no {record.action}")
         recorded = {snake_case(fact): value for fact, value in record.facts.items()}
         facts = None
         if recorded.keys() == set(self.facts):
@@ -495,7 +429,7 @@ class _Run:
 
     # --- Explaining ---
 
-    def _explain(self, step: _Step, seen: Iterable[Possible]) -> tuple[ProtocolReason, Explanation]:
+    def _explain(self, step: _Step, seen: Iterable[Possible]) -> tuple[Reason, Explanation]:
         """Why no possible state fits a recorded step: the reason, and what would have fitted."""
         here, form = self.protocol.here, self.protocol.form
         record = step.record
@@ -505,14 +439,14 @@ class _Run:
             for part in sorted(self.states.sets[possible.parts[step.node]])
         )
         modes: Counter[str] = Counter()
-        reached = ProtocolReason.STATE
-        order = list(ProtocolReason)
-        shown: dict[tuple[int, int], ProtocolReason] = {}
+        reached = Reason.STATE
+        order = list(Reason)
+        shown: dict[tuple[int, int], Reason] = {}
         for names, shared, part in places:
             before = Known(self.states, shared, step.node, part)
             mode = before[here(form.state)]
             modes[mode] += 1
-            level = ProtocolReason.STATE
+            level = Reason.STATE
             if mode == record.before:
                 level = self._level(step, before, shared, part, self.states.names[names])
             shown[shared, part] = level
@@ -520,7 +454,7 @@ class _Run:
                 reached = level
         nearest = [place for place, level in shown.items() if level is reached]
         said = [self._about(step)]
-        if reached is ProtocolReason.STATE:
+        if reached is Reason.STATE:
             said = [f"it was {' or '.join(sorted(modes))}, not {record.before}"]
         said += self._meaning(next((names for names, _, _ in places), 0))
         if len(nearest) > _MOST_SHOWN:
@@ -545,19 +479,17 @@ class _Run:
                 " that nothing else reads has to be below it, as in `faults < FAULTS`"
             )
 
-    def _level(
-        self, step: _Step, before: Known, shared: int, part: int, names: Names
-    ) -> ProtocolReason:
+    def _level(self, step: _Step, before: Known, shared: int, part: int, names: Names) -> Reason:
         """How far a state goes along with a step."""
         inbox = before[self.protocol.here(self.protocol.form.inbox)]
         if not step.commanded and inbox["tag"] != step.record.told:
-            return ProtocolReason.UNTOLD
+            return Reason.UNTOLD
         if not any(True for _ in self._told(step, before, names)):
-            return ProtocolReason.CONTENT
+            return Reason.CONTENT
         taken = self.states.taken(step.node, shared, part)
         if any(self._is_action(step, each) for each in taken):
-            return ProtocolReason.RESULT
-        return ProtocolReason.ACTION
+            return Reason.RESULT
+        return Reason.ACTION
 
     def _comment(self, action: str) -> str:
         operator = self.protocol.role.spec.operators.get(action)

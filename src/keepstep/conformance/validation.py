@@ -48,11 +48,12 @@ __all__ = [
     "Validation",
     "Validator",
     "Verdict",
+    "lacking",
     "load_validator",
 ]
 
 FEWEST_STEPS = 10
-"""A recording with fewer steps of contenders proves too little."""
+"""A recording with fewer steps proves too little."""
 
 
 MOST_REMEMBERED = 30_000
@@ -72,7 +73,8 @@ class Reason(StrEnum):
     """Why a record fits no behaviour, or why a recording proves too little."""
 
     SEQUENCE = "records of the process are missing, doubled or out of order"
-    STATE = "the contender was in another mode before"
+    FOREIGN = "the specification has no such action"
+    STATE = "it was in another mode before"
     SESSION = "servers never made the session that it was told of"
     UNTOLD = "nothing in the environment can have told it that here"
     CONTENT = "it can have been told that, but not with this content"
@@ -83,8 +85,9 @@ class Reason(StrEnum):
     EMPTY = "the recording is empty"
     TRUNCATED = "the recording is cut off: its last line is missing"
     MISCOUNTED = "records are missing: the last line counts others"
-    SHORT = f"fewer than {FEWEST_STEPS} steps of contenders"
+    SHORT = f"fewer than {FEWEST_STEPS} steps"
     LEADERLESS = "nobody ever came to lead"
+    LARGE = "more states are possible than can be kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,8 @@ class Validation:
 
     def __str__(self) -> str:
         if self.verdict is Verdict.VALID:
-            return f"valid: {self.statistics.steps} steps, {self.statistics.events} events"
+            events = f", {self.statistics.events} events" if self.statistics.events else ""
+            return f"valid: {self.statistics.steps} steps{events}"
         if self.explanation is None:
             return f"{self.verdict}: {self.reason}"
         line = encode(self.recording.records[self.first_bad or 0]).decode()
@@ -302,10 +306,12 @@ class Validator:
                 f"{recording.name}:{recording.line(bad.record)}",
                 bad.explanation, run.edges, run.statistics, recording, bad.certain,
             )  # fmt: skip
-        lacking = _lacking(recording, run.edges, run.statistics)
-        verdict = Verdict.VALID if lacking is None else Verdict.UNDER_COVERED
+        reason = lacking(recording, run.statistics)
+        if reason is None and not any(edge.label == "C!Lead" for edge in run.edges):
+            reason = Reason.LEADERLESS
+        verdict = Verdict.VALID if reason is None else Verdict.UNDER_COVERED
         return Validation(
-            verdict, lacking, None, recording.name, None, run.edges, run.statistics, recording
+            verdict, reason, None, recording.name, None, run.edges, run.statistics, recording
         )
 
     def _compare_versions(self, recording: Recording) -> None:
@@ -331,8 +337,8 @@ def load_validator(project: Project) -> Validator:
     return Validator(spec, spec_digests(project))
 
 
-def _lacking(recording: Recording, edges: Counter[Edge], statistics: Statistics) -> Reason | None:
-    """Why a recording that fits proves too little."""
+def lacking(recording: Recording, statistics: Statistics) -> Reason | None:
+    """Why a recording that fits proves too little, whatever it is of."""
     if not recording.records:
         return Reason.EMPTY
     last = recording.records[-1]
@@ -340,11 +346,7 @@ def _lacking(recording: Recording, edges: Counter[Edge], statistics: Statistics)
         return Reason.TRUNCATED
     if last.records != len(recording.records) - 1:
         return Reason.MISCOUNTED
-    if statistics.steps < FEWEST_STEPS:
-        return Reason.SHORT
-    if not any(edge.label == "C!Lead" for edge in edges):
-        return Reason.LEADERLESS
-    return None
+    return Reason.SHORT if statistics.steps < FEWEST_STEPS else None
 
 
 def event_view(candidates: Candidates, view: View, event: Event, node: int) -> View:

@@ -37,11 +37,10 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from keepstep.conformance.protocol_validation import (
-    ProtocolValidation,
     load_protocol_validator,
 )
 from keepstep.conformance.recording import write_recordings
-from keepstep.conformance.validation import Verdict
+from keepstep.conformance.validation import Validation, Verdict
 from keepstep.core.ids import NodeId
 from keepstep.core.machine import Input, Refused, RoleMachine
 from keepstep.errors import InternalError, LocalViolation, ToolMissing
@@ -239,7 +238,7 @@ class RoleSuite:
         self._mine: set[int] = set()
         self._first = ""
         self.recorder = self._new_recorder()
-        self.validation: ProtocolValidation | None = None
+        self.validation: Validation | None = None
         self._acts = _marked(type(self), "keepstep_act")
         self._promises = list(_marked(type(self), "keepstep_promise").values())
         self._ends = list(_marked(type(self), "keepstep_end").values())
