@@ -14,7 +14,7 @@ from keepstep.testing.election_recorder import ElectionRecorder
 from keepstep.testing.election_suite import replay
 from keepstep.testing.election_world import ElectionWorld, Step
 from keepstep.testing.simulated import SimulatedArena
-from keepstep.testing.step_choice import Choice, Experience, Witness, draw
+from keepstep.testing.step_choice import Choice, Experience, Trail, draw
 
 PACKAGES = all_faults()
 BEGIN = Step("begin", {"count": 2})
@@ -41,11 +41,11 @@ def handed_over():
 
 @pytest.fixture(scope="module")
 def complete():
-    """Every edge was seen, and one of them has a witness."""
+    """Every edge was seen, and one of them has a trail."""
     found = Experience()
     for taken in all_transitions() - set(UNREACHABLE):
         found.seen[taken.action, taken.before] += 1
-    found.witnesses["overlook", "leaving"] = [Witness(0, (BEGIN, RESIGN, REACH, LAPSE))]
+    found.trails["overlook", "leaving"] = [Trail(0, (BEGIN, RESIGN, REACH, LAPSE))]
     return found
 
 
@@ -129,21 +129,21 @@ def test_faults_that_never_hit_a_leader_are_aimed_at_one(complete):
     assert any(rule.startswith("inject(package=cut, who=leader") for rule in rules)
 
 
-def test_a_witness_names_seats_and_the_one_with_the_clearest_end_is_kept():
+def test_a_trail_names_seats_and_the_one_with_the_clearest_end_is_kept():
     found = lived(
         BEGIN,
         Step("write", {"who": "leader"}),
         Step("resign", {"who": "leader"}),
         Step("run"),
     )
-    (written,) = found.witnesses["write", "leading"]
+    (written,) = found.trails["write", "leading"]
     assert (written.seat, written.steps) == (0, (BEGIN, Step("write", {"who": 0})))
-    crowded = found.witnesses["wait", "ranking"][0].crowd
+    crowded = found.trails["wait", "ranking"][0].crowd
     lived(BEGIN, RESIGN, *[Step("deliver", {"who": 0})] * 12, experience=found)
-    clear = found.witnesses["wait", "ranking"][0]
+    clear = found.trails["wait", "ranking"][0]
     assert clear.crowd < crowded
     # Who waits for the first time has another past than who has led, so both are kept.
-    pasts = [witness.past for witness in found.witnesses["wait", "ranking"]]
+    pasts = [trail.past for trail in found.trails["wait", "ranking"]]
     assert len(set(pasts)) == len(pasts) > 1
     assert "lead" in clear.past
 
@@ -201,6 +201,6 @@ def test_guidance_sees_more_than_uniform_choice_in_as_many_steps():
 def test_experience_is_read_as_it_was_written(handed_over):
     told = json.loads(json.dumps(handed_over.to_json()))
     assert Experience.from_json(told) == handed_over
-    for wrong in ({}, {**told, "seen": [1]}, {**told, "witnesses": [["a"]]}, []):
+    for wrong in ({}, {**told, "seen": [1]}, {**told, "trails": [["a"]]}, []):
         with pytest.raises(LocalViolation):
             Experience.from_json(wrong)

@@ -19,11 +19,11 @@ from keepstep.checkers.toolchain import find_apalache, find_tlc
 from keepstep.cli import confirmation
 from keepstep.cli.validate import command
 from keepstep.conformance import explored_steps, trace_module
+from keepstep.conformance.behaviour import Behaviour, Taken, find_behaviour
 from keepstep.conformance.explored_steps import confirm_steps_with_apalache
 from keepstep.conformance.recording import write_recordings
 from keepstep.conformance.trace_module import Confirmation
 from keepstep.conformance.typed_values import TypedValues
-from keepstep.conformance.witness import Behaviour, Taken, find_behaviour
 from keepstep.errors import InvalidModel, ToolMisnamed, ToolMissing
 from keepstep.testing.election_world import Step
 from keepstep.testing.scenarios import scenarios

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from keepstep.cli.validate import command
+from keepstep.conformance.behaviour import find_behaviour
 from keepstep.conformance.recording import write_recordings
 from keepstep.conformance.trace_module import confirm_steps, search
 from keepstep.conformance.validation import Edge, Verdict
-from keepstep.conformance.witness import find_behaviour
 from keepstep.testing.election_world import Step
 from keepstep.testing.scenarios import scenarios
 from keepstep.tla.itf import read_itf

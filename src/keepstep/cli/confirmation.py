@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keepstep.checkers.apalache_explorer import Explorer
+    from keepstep.conformance.behaviour import Behaviour
     from keepstep.conformance.recording import Recording
     from keepstep.conformance.trace_module import Confirmation
-    from keepstep.conformance.witness import Behaviour
     from keepstep.derive.ast import Spec
     from keepstep.tla.sources import Project
 

@@ -181,7 +181,7 @@ class _Work:
         self._say(str(found) if found.verdict is Verdict.DIVERGES else f"{recording.name}: {found}")
         if found.verdict is Verdict.DIVERGES or (self.itf is None and self.confirming is None):
             return
-        from keepstep.conformance.witness import find_behaviour
+        from keepstep.conformance.behaviour import find_behaviour
 
         behaviour = find_behaviour(self.validator.candidates_for(recording), recording)
         if self.itf is not None:

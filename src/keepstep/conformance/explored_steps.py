@@ -14,6 +14,7 @@ from typing import Any
 
 from keepstep.checkers.apalache_explorer import Answer, Explorer
 from keepstep.checkers.workspace import as_tla
+from keepstep.conformance.behaviour import Behaviour
 from keepstep.conformance.recording import Recording
 from keepstep.conformance.trace_module import (
     Confirmation,
@@ -23,7 +24,6 @@ from keepstep.conformance.trace_module import (
     sampled_steps,
 )
 from keepstep.conformance.typed_values import TypedValues
-from keepstep.conformance.witness import Behaviour
 from keepstep.derive.ast import Spec
 from keepstep.errors import InvalidModel
 from keepstep.tla.sources import Project

@@ -19,6 +19,7 @@ from typing import Any
 
 from keepstep.checkers.tlc import check, dump_graph
 from keepstep.checkers.verdict import Kind
+from keepstep.conformance.behaviour import Behaviour
 from keepstep.conformance.candidates import FEATURES, MOST_FAULTS, Candidates
 from keepstep.conformance.election_abstraction import (
     DUTIES,
@@ -33,7 +34,6 @@ from keepstep.conformance.election_abstraction import (
     tree_value,
 )
 from keepstep.conformance.recording import Input, Recording
-from keepstep.conformance.witness import Behaviour
 from keepstep.errors import LocalViolation
 from keepstep.process import Supervisor, scratch_folder
 from keepstep.tla.manifest import Model, Mutation

@@ -5,14 +5,14 @@ while it lasts; they follow from the seed, the number of the run, and what was l
 runs before.
 
 Guided choice knows no more of the contender than its transitions. What it keeps of the runs so
-far is, for each edge that was seen (an action and the mode it was taken in), a few *witnesses*:
+far is, for each edge that was seen (an action and the mode it was taken in), a few *trails*:
 beginnings of runs that led there, those of which the last step led to little else. An edge that
 was never seen is headed for by analogy: what has shown the same action in another mode is done
 again with the wanted mode in the place of the other one, or after what has led to this mode; or
 any step that can be aimed at a contender is tried there. Preferred are contenders that have done
 before whatever had always been done before the action. Once all edges were seen, and now and
 then before, it heads for edges under faults under which they were not seen yet, by doing the
-fault among the last steps of a witness. What was tried in vain is tried less and less, and some
+fault among the last steps of a trail. What was tried in vain is tried less and less, and some
 runs head for nothing, because nothing would be found by chance otherwise.
 """
 
@@ -30,7 +30,7 @@ from keepstep.testing.coverage import FAULTS, UNREACHABLE, all_transitions
 from keepstep.testing.election_suite import ARGUMENTS, WEIGHTS
 from keepstep.testing.election_world import ElectionWorld, Step
 
-__all__ = ["Choice", "Drawn", "Experience", "Witness", "draw"]
+__all__ = ["Choice", "Drawn", "Experience", "Trail", "draw"]
 
 MOST_TRIES = 10_000
 """Ways tried in vain that are remembered, before they are forgotten for want of memory."""
@@ -52,16 +52,24 @@ _SLOW_ONE_IN = 4
 _WANDERING = 0.3
 """The share of runs that head for nothing, for else nothing would be found by chance."""
 _UNDER_A_FAULT = 0.1
-_HALF = 0.5
-_BY = " by "
-_MOST_MORE = 3
-_LONGEST_WITNESS = 12
-_MOST_WITNESSES = 6
+"""The share of runs that head for an edge under a fault while there are edges not seen at all."""
+_AT_A_LEADER = 0.5
+"""The share of runs that aim a fault at a leader, while one has not hit any."""
+_FEWER_MORE = 3
+"""A run goes on for fewer steps than this after what it headed for."""
+_LONGEST_TRAIL = 12
+_MOST_TRAILS = 6
+"""Trails that are kept for an edge."""
 _LONGEST_TAIL = 3
-_FEW = 4
-_UNKNOWN = 0.1
+"""Last steps of a trail that may be what showed the action."""
+_MOST_ENTRIES = 4
+"""Trails into the wanted mode that each tail is tried after."""
+_BY_CHANCE = 0.1
+"""Worth of a way that nothing speaks for."""
 _UNFIT = 0.1
 """Worth of a way by a contender that lacks something in its past that all others had."""
+_BY = " by "
+"""Between an aim and the way, in the keys of what was tried."""
 _DELIVERS = frozenset({"run", "reach", "deliver"})
 
 
@@ -109,7 +117,7 @@ _POSSIBLE = [(t.action, t.before) for t in sorted(all_transitions() - set(UNREAC
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Trail:
     """The beginning of a run that led somewhere.
 
     Attributes:
@@ -132,7 +140,7 @@ class Experience:
     Attributes:
         seen: How often each action was taken in each mode.
         under: The same for each fault.
-        witnesses: For each action and mode the runs that led there, of which the last step led
+        trails: For each action and mode the runs that led there, of which the last step led
             to little else, and the shortest of these; one for each past of the contender.
         needs: What a contender had always done before it took an action.
         tries: How often something that was not seen yet was headed for, and in each way.
@@ -140,7 +148,7 @@ class Experience:
 
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     under: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    witnesses: dict[tuple[str, str], list[Witness]] = field(default_factory=dict)
+    trails: dict[tuple[str, str], list[Trail]] = field(default_factory=dict)
     needs: dict[str, frozenset[str]] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)
 
@@ -168,9 +176,9 @@ class Experience:
             self.seen[edge] += 1
             if lived.under:
                 self.under[*edge, lived.under] += 1
-            if lived.place < min(len(steps), _LONGEST_WITNESS):
+            if lived.place < min(len(steps), _LONGEST_TRAIL):
                 begun = tuple(steps[: lived.place + 1])
-                self._keep(edge, Witness(lived.seat, begun, crowds[lived.place], past))
+                self._keep(edge, Trail(lived.seat, begun, crowds[lived.place], past))
         for key in tries:
             if key.partition(_BY)[0] not in found:
                 self.tries[key] += 1
@@ -180,20 +188,20 @@ class Experience:
             # What was headed for stays known; by which ways may be tried again.
             self.tries = Counter({k: n for k, n in self.tries.items() if _BY not in k})
 
-    def _keep(self, edge: tuple[str, str], witness: Witness) -> None:
-        kept = self.witnesses.setdefault(edge, [])
-        alike = next((each for each in kept if each.past == witness.past), None)
-        if alike is None or _clarity(witness) < _clarity(alike):
-            kept[:] = [*(each for each in kept if each is not alike), witness]
+    def _keep(self, edge: tuple[str, str], trail: Trail) -> None:
+        kept = self.trails.setdefault(edge, [])
+        alike = next((each for each in kept if each.past == trail.past), None)
+        if alike is None or _clarity(trail) < _clarity(alike):
+            kept[:] = [*(each for each in kept if each is not alike), trail]
             kept.sort(key=_clarity)
-            del kept[_MOST_WITNESSES:]
+            del kept[_MOST_TRAILS:]
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the state of a campaign."""
         return {
             "seen": [[*edge, times] for edge, times in self.seen.items()],
             "under": [[*edge, times] for edge, times in self.under.items()],
-            "witnesses": [
+            "trails": [
                 [
                     *edge,
                     [
@@ -201,7 +209,7 @@ class Experience:
                         for w in kept
                     ],
                 ]
-                for edge, kept in self.witnesses.items()
+                for edge, kept in self.trails.items()
             ],
             "needs": {action: sorted(past) for action, past in self.needs.items()},
             "tries": dict(self.tries),
@@ -220,7 +228,7 @@ class Experience:
                 Counter({(str(a), str(m), str(f)): int(n) for a, m, f, n in told["under"]}),
                 {
                     (str(a), str(m)): [
-                        Witness(
+                        Trail(
                             int(seat),
                             tuple(map(Step.from_json, steps)),
                             int(crowd),
@@ -228,7 +236,7 @@ class Experience:
                         )
                         for seat, crowd, past, steps in kept
                     ]
-                    for a, m, kept in told["witnesses"]
+                    for a, m, kept in told["trails"]
                 },
                 {str(a): frozenset(map(str, past)) for a, past in told["needs"].items()},
                 Counter({str(key): int(times) for key, times in told["tries"].items()}),
@@ -237,9 +245,9 @@ class Experience:
             raise LocalViolation("this does not say where steps have led") from None
 
 
-def _clarity(witness: Witness) -> tuple[int, int]:
-    """Orders witnesses: where much happens in one step, nobody knows what has led to what."""
-    return witness.crowd, len(witness.steps)
+def _clarity(trail: Trail) -> tuple[int, int]:
+    """Orders trails: where much happens in one step, nobody knows what has led to what."""
+    return trail.crowd, len(trail.steps)
 
 
 # --- Drawing ------------------------------------------------------------------------------
@@ -341,20 +349,20 @@ class _Guide:
     def drawn(self) -> Drawn | None:
         """The run; None if there is nothing to head for, or it is time to wander."""
         random = self._random
-        if self._wanted and random.random() < _HALF:
+        if self._wanted and random.random() < _AT_A_LEADER:
             begin, kind = self._pick.beginning(), random.choice(self._wanted)
             return Drawn((begin, self._pick.fault(kind, "leader"), Step("run")))
         aim = self._aim() if random.random() > _WANDERING else None
         if aim is None:
             return None
         way, steps = self._again_under(aim) if aim.fault else self._by_analogy(aim)
-        more = [self._pick.step() for _ in range(random.randrange(_MOST_MORE))]
+        more = [self._pick.step() for _ in range(random.randrange(_FEWER_MORE))]
         return Drawn((*steps, *more), (str(aim), f"{aim}{_BY}{way}"))
 
     def _aim(self) -> Aim | None:
         """What to head for."""
         known, random = self._known, self._random
-        modes = {_AFTER[edge] for edge in known.witnesses if _AFTER[edge] != edge[1]}
+        modes = {_AFTER[edge] for edge in known.trails if _AFTER[edge] != edge[1]}
         aims = [
             Aim(action, mode)
             for action, mode in _POSSIBLE
@@ -364,7 +372,7 @@ class _Guide:
             aims = [
                 Aim(action, mode, fault)
                 for action, mode in _POSSIBLE
-                if (action, mode) in known.witnesses
+                if (action, mode) in known.trails
                 for fault in self._kinds
                 if not known.under[action, mode, fault]
             ]
@@ -379,7 +387,7 @@ class _Guide:
     def _again_under(self, aim: Aim) -> tuple[str, Sequence[Step]]:
         """A run that has led to the edge, with the fault among its last steps."""
         random = self._random
-        found = random.choice(self._known.witnesses[aim.action, aim.mode])
+        found = random.choice(self._known.trails[aim.action, aim.mode])
         steps = found.steps
         place = random.randint(max(1, len(steps) - 2), len(steps))
         fault = self._pick.fault(aim.fault, found.seat)
@@ -388,10 +396,10 @@ class _Guide:
     def _by_analogy(self, aim: Aim) -> tuple[str, Sequence[Step]]:
         """What has shown the same action in another mode, led to this mode before it."""
         known, random = self._known, self._random
-        shown = [w for edge, kept in known.witnesses.items() if edge[0] == aim.action for w in kept]
+        shown = [w for edge, kept in known.trails.items() if edge[0] == aim.action for w in kept]
         entering = [
             w
-            for edge, kept in known.witnesses.items()
+            for edge, kept in known.trails.items()
             if _AFTER[edge] == aim.mode != edge[1]
             for w in kept
         ]
@@ -411,7 +419,7 @@ class _Guide:
                 # What happened in a crowd may have had any cause.
                 worth = 1 / model.crowd**2
                 add(head, model.seat, end, worth)
-                for entry in random.sample(entering, min(_FEW, len(entering))):
+                for entry in random.sample(entering, min(_MOST_ENTRIES, len(entering))):
                     fit = 1.0 if needed <= entry.past else _UNFIT
                     steps = _for_seat(end, model.seat, entry.seat)
                     add(_up_to(entry), entry.seat, steps, worth * fit)
@@ -420,7 +428,7 @@ class _Guide:
                 tried = self._pick.fault(rule, entry.seat)
                 told = Step("deliver", {"who": entry.seat, "lane": "any"})
                 fit = 1.0 if needed <= entry.past else _UNFIT
-                add(_up_to(entry), entry.seat, [tried, told], _UNKNOWN * fit)
+                add(_up_to(entry), entry.seat, [tried, told], _BY_CHANCE * fit)
         weights = [
             worth / (1 + known.tries[f"{aim}{_BY}{way}"]) ** 2 for way, (_, worth) in ways.items()
         ]
@@ -428,8 +436,8 @@ class _Guide:
         return way, ways[way][0]
 
 
-def _up_to(entry: Witness) -> Sequence[Step]:
-    """The steps of a witness up to where it can be stopped on its way."""
+def _up_to(entry: Trail) -> Sequence[Step]:
+    """The steps of a trail up to where it can be stopped on its way."""
     *before, last = entry.steps
     if before:
         return before if last.rule in _DELIVERS else entry.steps
