@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import pytest
@@ -25,6 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the full lane, and refuse names of tests that differ from process to process.
+
+    A set is written in the order of hashes that are salted anew in each process, and an address is
+    another one each time: workers of pytest-xdist then do not agree on what there is to run.
+    """
+    unsteady = [item.nodeid for item in items if re.search(r"set\(\{| at 0x", item.name)]
+    if unsteady:
+        raise pytest.UsageError(f"name this test without a set or an address: {unsteady[0]}")
     if config.getoption("--lane") == "full":
         return
     left_out = [item for item in items if item.get_closest_marker("full")]

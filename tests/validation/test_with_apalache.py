@@ -166,7 +166,6 @@ def test_values_are_written_by_their_types(validator, handover):
         (Fn(tag="Connected", value=Fn(session="2")), "$input"),
         (Fn({"n1_OF_NODE": 1, "b": 2}), "NODE -> Int"),
     ],
-    ids=repr,
 )
 def test_a_value_of_another_type_is_refused(validator, value, kind):
     values = TypedValues(validator.spec)
