@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keepstep.derive import types as t
 from keepstep.derive.comments import (
@@ -113,6 +115,34 @@ def test_comments_beside_an_enumeration():
 )  # fmt: skip
 def test_types(text, meant):
     assert t.parse_type(text) == meant
+
+
+_NAMES = st.sampled_from(["a", "ticket", "name"])
+_TYPES = st.recursive(
+    st.sampled_from([t.IntType(), t.StrType(), t.BoolType(), t.UnitType(), t.ConstType("NODE")])
+    | st.builds(t.TypeVariable, _NAMES)
+    | st.builds(t.AliasType, _NAMES),
+    lambda inner: (
+        st.builds(t.SetType, inner)
+        | st.builds(t.SeqType, inner)
+        | st.builds(t.TupleType, st.lists(inner, min_size=1, max_size=3).map(tuple))
+        | st.builds(t.RecordType, st.lists(st.tuples(_NAMES, inner), max_size=3).map(tuple))
+        | st.builds(
+            t.VariantType,
+            st.lists(
+                st.tuples(st.sampled_from(["Told", "Asked"]), inner), min_size=1, max_size=3
+            ).map(tuple),
+        )
+        | st.builds(t.FunctionType, inner, inner)
+        | st.builds(t.OperatorType, st.lists(inner, max_size=3).map(tuple), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(_TYPES)
+def test_a_type_is_written_as_its_annotation(meant):
+    assert t.parse_type(str(meant)) == meant
 
 
 @pytest.mark.parametrize(

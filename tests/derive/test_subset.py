@@ -101,7 +101,7 @@ BREAKS = [
         "@type: NODE -> CASK -> Int;",
         Rule.TYPES,
         "    night,",
-        "no form in Python",
+        "CASK -> Int has no form in Python",
     ),
     Break(
         "a fact without a sentence",

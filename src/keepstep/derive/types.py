@@ -1,4 +1,4 @@
-"""Apalache's types, as they are written in `@type` annotations."""
+"""Apalache's types. Written out by `str`, a type is what stands in a `@type` annotation."""
 
 from __future__ import annotations
 
@@ -32,20 +32,32 @@ __all__ = [
 class IntType:
     """A whole number."""
 
+    def __str__(self) -> str:
+        return "Int"
+
 
 @dataclass(frozen=True, slots=True)
 class StrType:
     """A string."""
+
+    def __str__(self) -> str:
+        return "Str"
 
 
 @dataclass(frozen=True, slots=True)
 class BoolType:
     """A truth value."""
 
+    def __str__(self) -> str:
+        return "Bool"
+
 
 @dataclass(frozen=True, slots=True)
 class UnitType:
     """The payload of a variant that has none."""
+
+    def __str__(self) -> str:
+        return "UNIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +66,18 @@ class ConstType:
 
     name: str
 
+    def __str__(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True, slots=True)
 class TypeVariable:
     """Any type, in lower case: `a`."""
 
     name: str
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +86,18 @@ class AliasType:
 
     name: str
 
+    def __str__(self) -> str:
+        return f"${self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class SetType:
     """A set."""
 
     element: Type
+
+    def __str__(self) -> str:
+        return f"Set({self.element})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +106,18 @@ class SeqType:
 
     element: Type
 
+    def __str__(self) -> str:
+        return f"Seq({self.element})"
+
 
 @dataclass(frozen=True, slots=True)
 class TupleType:
     """A tuple."""
 
     elements: tuple[Type, ...]
+
+    def __str__(self) -> str:
+        return f"<<{', '.join(map(str, self.elements))}>>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +126,18 @@ class RecordType:
 
     fields: tuple[tuple[str, Type], ...]
 
+    def __str__(self) -> str:
+        return "{ " + ", ".join(f"{name}: {type_}" for name, type_ in self.fields) + " }"
+
 
 @dataclass(frozen=True, slots=True)
 class VariantType:
     """A tagged union: each tag with the type of its payload."""
 
     cases: tuple[tuple[str, Type], ...]
+
+    def __str__(self) -> str:
+        return " | ".join(f"{tag}({payload})" for tag, payload in self.cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +147,9 @@ class FunctionType:
     domain: Type
     result: Type
 
+    def __str__(self) -> str:
+        return f"{_operand(self.domain)} -> {self.result}"
+
 
 @dataclass(frozen=True, slots=True)
 class OperatorType:
@@ -118,6 +157,9 @@ class OperatorType:
 
     params: tuple[Type, ...]
     result: Type
+
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self.params))}) => {self.result}"
 
 
 Type: TypeAlias = (
@@ -136,6 +178,14 @@ Type: TypeAlias = (
     | FunctionType
     | OperatorType
 )
+
+
+def _operand(type_: Type) -> str:
+    """A type as it stands before an arrow, which binds tighter than what it may consist of."""
+    return (
+        f"({type_})" if isinstance(type_, FunctionType | OperatorType | VariantType) else f"{type_}"
+    )
+
 
 _WORD = re.compile(r"->|=>|<<|>>|\$\w+|\w+|[(){},:|]")
 _PLAIN: dict[str, Type] = {

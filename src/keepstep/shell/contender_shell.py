@@ -282,7 +282,7 @@ class ContenderShell:
         self._hosts = hosts
         self._client_options = dict(client_options or {})
         self._report = report or (lambda _: None)
-        self._observe = observe or (lambda _: None)
+        self._observers = [observe] if observe else []
         self._recorder = _Recorder()
         self._machine = Contender(Cell(self.node, ContenderFacts()))
         self._machine.add_listener(self._recorder)  # type: ignore[no-untyped-call]
@@ -426,6 +426,10 @@ class ContenderShell:
 
     # --- Life and death; on the thread that drives ---
 
+    def add_observer(self, observe: Callable[[Delivered], None]) -> None:
+        """Have it called, too, with what each delivery did; to be said before `start`."""
+        self._observers.append(observe)
+
     def _make_link(self, client: KazooClient | None, connection: int) -> Link:
         owned = client is None
         if client is None:
@@ -561,7 +565,7 @@ class ContenderShell:
         while not self.has_left:
             delivered = self._deliver_now(lane)
             if delivered is not None:
-                self._observe(delivered)
+                self._tell(delivered)
                 return delivered
             left = until - steady.now()
             if left <= 0:
@@ -569,9 +573,13 @@ class ContenderShell:
             arrival = self._inbox.take(min(left, self._time_to_act(lane)), lane)
             if arrival is not None and not isinstance(arrival, Order):
                 delivered = self._deliver(arrival)
-                self._observe(delivered)
+                self._tell(delivered)
                 return delivered
         return None
+
+    def _tell(self, delivered: Delivered) -> None:
+        for observe in self._observers:
+            observe(delivered)
 
     def _deliver_now(self, lane: Lane | None) -> Delivered | None:
         if lane in {None, Lane.TIMER} and self._is_due():

@@ -253,6 +253,11 @@ class LeaderElection:
         return self._shell.settings.identity
 
     @property
+    def shell(self) -> ContenderShell:
+        """The shell that drives the machine: for observers of its steps, not for driving it."""
+        return self._shell
+
+    @property
     def settings(self) -> ElectionSettings:
         """What the election was told when it was made."""
         return self._shell.settings

@@ -29,7 +29,7 @@ from keepstep.core.machine import Input, Request
 from keepstep.errors import LocalViolation
 from keepstep.roles.contender import ContenderFacts
 from keepstep.roles.election_types import Fence, TicketName
-from keepstep.shell.contender_shell import ContenderShell, Delivered
+from keepstep.shell.contender_shell import Delivered
 from keepstep.shell.election import LeaderElection
 from keepstep.testing.observer import Change, Transaction
 from keepstep.testing.wire import Opcode
@@ -278,7 +278,7 @@ class ElectionRecorder:
             read_log: Reads on in the servers' log, for example `TransactionLog.read`; called
                 after each step. None if somebody else calls `transactions`.
         """
-        shell: ContenderShell = election._shell  # noqa: SLF001 - it has no listeners of its own
+        shell = election.shell
 
         def observe(delivered: Delivered) -> None:
             with self._lock:
@@ -287,7 +287,7 @@ class ElectionRecorder:
                 self.delivered(process, delivered, shell.facts)
 
         self.started(process, shell.node)
-        shell._observe = observe  # noqa: SLF001
+        shell.add_observer(observe)
 
 
 def _action_name(action: str) -> str:
