@@ -41,7 +41,8 @@ def told(transactions):
             )
             for change in entry.changes
         ]
-        found.append((entry.zxid - first, session, xid, entry.kind, changes, entry.error))
+        why = entry.error, entry.refused
+        found.append((entry.zxid - first, session, xid, entry.kind, changes, why))
     return found
 
 

@@ -59,6 +59,7 @@ def test_kinds_of_transactions(shared_server, folder, observer):
     )
     assert (refused.applied, refused.error, refused.changes) == (False, "BadVersion", ())
     assert (failed.applied, failed.error) == (False, "NoNode")
+    assert [each.refused for each in (multi, refused, failed)] == [-1, 1, -1]
     assert closed.kind is Opcode.CLOSE_SESSION
     assert closed.zxid == proof.zxid
     assert closed.changes == (Change(Opcode.CLOSE_SESSION, deleted=(path,)),)

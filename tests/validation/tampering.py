@@ -28,8 +28,10 @@ def renumbered(recording: Recording, records) -> Recording:
     """The recording with other records, as if nothing had ever been there."""
     numbers: dict[str, int] = {}
     found = []
-    for record in records:
-        if isinstance(record, OWN):
+    for place, record in enumerate(records):
+        if isinstance(record, Transaction):
+            found.append(replace(record, zxid=hex(0x100 + place)))
+        elif isinstance(record, OWN):
             number = numbers.get(record.process, 0)
             numbers[record.process] = number + 1
             found.append(replace(record, seq=number))
@@ -271,6 +273,100 @@ def unasked_delete(recording):
     return inserted(recording, number + 1, gone)
 
 
+def unasked_raise(recording):
+    """The epoch is raised once more by who has raised it."""
+    number = change_at(recording, "set", "/keepstep/")
+    changes = tuple(
+        replace(c, version=c.version + 1, epoch=c.epoch + 1) if c.do == "set" else c
+        for c in recording.records[number].changes
+    )
+    place_of_lead = place(recording, "contender-1", "Lead")
+    raised = replace(recording.records[number], changes=changes)
+    return inserted(recording, place_of_lead + 1, raised)
+
+
+def more_in_a_write(recording):
+    """A write under a fence deletes the ticket of another contender as well."""
+    number = change_at(recording, "create", "/writes/")
+    other = recording.records[change_at(recording, "create", "-latch-", nth=1)].changes[0].path
+    changes = (*recording.records[number].changes, Change("delete", other))
+    return edited(recording, number, changes=changes)
+
+
+def more_in_the_founding(recording):
+    number = change_at(recording, "create", "/keepstep/", nth=-1)
+    path = f"{recording.header.fence}/another"
+    changes = (*recording.records[number].changes, Change("create", path))
+    return edited(recording, number, changes=changes)
+
+
+def ephemeral_epoch(recording):
+    number = change_at(recording, "create", "/keepstep/", nth=-1)
+    made, founded = recording.records[number].changes
+    return edited(recording, number, changes=(made, replace(founded, ephemeral=True)))
+
+
+def swapped_zxids(recording):
+    records = list(recording.records)
+    one, other = [at for at, r in enumerate(records) if isinstance(r, Transaction)][:2]
+    zxids = records[one].zxid, records[other].zxid
+    records[one] = replace(records[one], zxid=zxids[1])
+    records[other] = replace(records[other], zxid=zxids[0])
+    return Recording(recording.header, tuple(records), "the falsified run")
+
+
+def _session_of(recording, process):
+    return recording.records[place(recording, process, "Attach")].content["session"]
+
+
+def _opening(recording, process):
+    session = _session_of(recording, process)
+    return next(
+        at
+        for at, r in enumerate(recording.records)
+        if isinstance(r, Transaction) and r.does == "open" and r.session == session
+    )
+
+
+def opened_twice(recording):
+    number = _opening(recording, "contender-1")
+    return inserted(recording, number + 1, recording.records[number])
+
+
+def opened_late(recording):
+    """A session of nobody's makes the directory, and begins after that."""
+    number = change_at(recording, "create", "/latch")
+    made = replace(recording.records[number], session="0xbeef")
+    begun = Transaction("0x1", "0xbeef", "open")
+    return inserted(without(recording, number), number, made, begun)
+
+
+def closed_by_another(recording):
+    """The end of a stranger's session takes the ticket of a contender."""
+    number = change_at(recording, "create", "-latch-")
+    path = recording.records[number].changes[0].path
+    end = Transaction("0x1", "0xbeef", "close", deleted=(path,))
+    return inserted(recording, number + 1, end)
+
+
+def write_after_the_end(recording):
+    number = change_at(recording, "create", "/writes/")
+    end = Transaction("0x1", recording.records[number].session, "close")
+    return inserted(recording, number, end)
+
+
+def refused_out_of_nothing(recording):
+    """A multi is refused before its contender has asked for any."""
+    refusal = Transaction("0x1", _session_of(recording, "contender-1"), "refuse", refused=0)
+    return inserted(recording, place(recording, "contender-1", "Attach") + 1, refusal)
+
+
+def refused_and_done(recording):
+    """The fence of a write is refused, and its leader is told that the write was done."""
+    number = change_at(recording, "create", "/writes/")
+    return edited(recording, number, does="refuse", changes=(), refused=0)
+
+
 TAMPERINGS = {
     dropped_and_not_hidden: Reason.SEQUENCE,
     dropped_step: Reason.STATE,
@@ -278,14 +374,14 @@ TAMPERINGS = {
     reordered_steps: Reason.STATE,
     dropped_transaction: Reason.UNTOLD,
     dropped_write: Reason.UNTOLD,
-    reordered_transactions: Reason.UNASKED,
+    reordered_transactions: Reason.IMPOSSIBLE,
     altered_list: Reason.CONTENT,
     altered_owner: Reason.CONTENT,
     altered_action: Reason.ACTION,
     altered_mode: Reason.RESULT,
     altered_fact: Reason.RESULT,
     altered_request: Reason.RESULT,
-    altered_epoch: Reason.UNASKED,
+    altered_epoch: Reason.IMPOSSIBLE,
     forged_write: Reason.UNTOLD,
     forged_leader: Reason.UNTOLD,
     forged_success: Reason.CONTENT,
@@ -294,6 +390,17 @@ TAMPERINGS = {
     unfenced_write: Reason.UNSAFE,
     unasked_write: Reason.UNASKED,
     unasked_delete: Reason.UNASKED,
+    unasked_raise: Reason.UNASKED,
+    more_in_a_write: Reason.UNSAFE,
+    more_in_the_founding: Reason.UNSAFE,
+    ephemeral_epoch: Reason.UNSAFE,
+    swapped_zxids: Reason.IMPOSSIBLE,
+    opened_twice: Reason.IMPOSSIBLE,
+    opened_late: Reason.IMPOSSIBLE,
+    closed_by_another: Reason.IMPOSSIBLE,
+    write_after_the_end: Reason.IMPOSSIBLE,
+    refused_out_of_nothing: Reason.UNASKED,
+    refused_and_done: Reason.UNTOLD,
 }
 
 

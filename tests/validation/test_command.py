@@ -125,6 +125,33 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     assert "cannot read" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b'"does":"open"', b'"does":"opens"', "Invalid enum value 'opens'"),
+        (b'"do":"create"', b'"do":"made"', "Invalid enum value 'made'"),
+        (b'"zxid":"0x', b'"zxid":"', "matching regex"),
+        (b'"session":"0x', b'"session":"', "matching regex"),
+        (b'"path":"/', b'"path":"', "matching regex"),
+        (b'"told":"Connected"', b'"told":"\xff"', "invalid start byte"),
+        (b'"told":"Connected"', b'"told":"EpochRead"', "EpochRead has other fields"),
+        (b'"content":{}', b'"content":{"more":1}', "has other fields than it can have: none"),
+        (b'"ticket":null,', b"", "its facts are others than those of a contender"),
+        (b'"servers":1', b'"servers":0', ">= 1"),
+        (b'"log_read":"before', b'"log_read":"long before', "Invalid enum value"),
+    ],
+)
+def test_a_word_that_does_not_exist_is_named_with_its_line(files, old, new, said):
+    text = files["good"].read_bytes()
+    assert old in text
+    number = text[: text.index(old)].count(b"\n") + 1
+    files["bad"].write_bytes(text.replace(old, new, 1))
+    result = run(files["bad"])
+    assert result.exit_code == 2
+    assert f"bad.jsonl:{number}: " in result.stderr
+    assert said in result.stderr
+
+
 def test_a_value_of_the_wrong_kind_is_named_with_its_line(files):
     lines = files["good"].read_text().splitlines()
     number = next(n for n, line in enumerate(lines) if '"told":"TicketsListed"' in line)

@@ -165,7 +165,8 @@ def test_a_command_is_taken_by_its_own_action_only(validator, script, fresh):
         assert asking.validate(recording).verdict is Verdict.VALID
     for action, told in (("Write", "ResignOrdered"), ("Resign", "DutyDue")):
         number = next(n for n, r in enumerate(recording.records) if is_step(r, action))
-        found = asking.validate(edited(recording, number, told=told))
+        content = {} if told == "ResignOrdered" else {"duty": "heartbeat"}
+        found = asking.validate(edited(recording, number, told=told, content=content))
         assert (found.verdict, found.reason) == (Verdict.DIVERGES, Reason.ACTION), str(found)
     assert asking.validate(recording).verdict is Verdict.VALID
 

@@ -75,6 +75,8 @@ _LATE, _WATCHED = 9, 11
 _OWN = len(PARTS)
 
 _NOT_LOCAL = frozenset({"Exorcise", "Intrude", "RemoveParent", "Wipe"})
+_MULTIS = frozenset({"FoundEpoch", "RaiseEpoch", "WriteFenced"})
+"""Requests that are one multi each."""
 _NEEDLESS = frozenset({"DropLate"})
 """With stragglers nothing is ever barred by a late request, so dropping one enables nothing."""
 _UNHEARD = frozenset({"S!ApplyLate"})
@@ -391,8 +393,8 @@ class _Shown:
             return effect.ended == event.session and after == self.tree
         if effect.ended or effect.session != event.session:
             return False
-        if event.optional:
-            return effect.wrote is not None
+        if event.refused:
+            return event.for_itself and effect.wrote is not None
         if self.wrote is not None and self.request is not None:
             return effect.wrote == self.wrote and bool(
                 effect.request["value"]["ticket"] == self.request["value"]["ticket"]
@@ -804,8 +806,8 @@ class Candidates:
         """The states that an event leads to, and by which step; None for no step."""
         shown = self._events[number]
         event = shown.event
-        if event.optional:
-            yield local, None
+        if event.refused:
+            yield from self._refusals(local, context, event.session)
         if event.ended and event.session not in {
             session["number"] for session in self.locals[local][_LIVE]
         }:
@@ -821,6 +823,18 @@ class Candidates:
         for move in moves:
             if move.effect is not None and shown.is_done_by(move.effect, context):
                 yield move.local, move
+
+    def _refusals(
+        self, local: int, context: Context, session: int
+    ) -> Iterator[tuple[int, Move | None]]:
+        """The states after a multi of a session was refused: nothing is done, but it is over."""
+        state = self.locals[local]
+        if any(f["session"] == session and _is_multi(f["request"]) for f in state[_LATE]):
+            yield local, None
+        if state[_SESSIONS] == session and _is_multi(state[_REQUEST]):
+            for move in self.moves(local, context, self._expectations[0].group)[0]:
+                if move.answers and move.effect is None:
+                    yield move.local, move
 
     def served(self, members: int) -> int:
         """The states of a set in which nothing is asked that is not served yet."""
@@ -949,6 +963,10 @@ class Candidates:
             states=len(self.locals), sets=len(self.sets), trees=len(self._trees),
             moves=self.remembered, closures=len(self._closed),
         )  # fmt: skip
+
+
+def _is_multi(request: Fn) -> bool:
+    return request["tag"] in _MULTIS
 
 
 def _comments(spec: Spec) -> dict[str, str]:

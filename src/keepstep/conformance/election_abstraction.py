@@ -35,7 +35,9 @@ from keepstep.conformance.recording import (
     Stop,
     Transaction,
 )
+from keepstep.conformance.server_log import ServerLog
 from keepstep.errors import LocalViolation
+from keepstep.roles import contender, election_types
 from keepstep.tla.operations import UNIT
 from keepstep.tla.values import Fn
 from keepstep.znodes.epoch import read_incarnation
@@ -58,6 +60,8 @@ T = TypeVar("T")
 
 DUTIES = ("heartbeat", "write")
 _OF_PROCESSES = (Start, Input, Outcome, Stop)
+_GUARDS = 2
+"""A write begins with so many checks, of the epoch and of the ticket; no other multi is longer."""
 UNKNOWN = -1
 """Number of what the record never introduced: nothing of the specification has it."""
 
@@ -102,10 +106,13 @@ class Event(NamedTuple):
         opened: Whether the session began.
         wiped: Whether all data was lost.
         touched: The ticket whose data was set, or None.
-        optional: It may as well have done nothing: a write refused for reasons of its own.
+        refused: A multi was refused, so nothing was done.
+        for_itself: It may have been a write that is refused for reasons of its own, after its
+            fence and its ticket were found as they have to be.
         assumed: Somebody who is not recorded did it, and no action of the specification does.
         cause: The action of the specification that does it for nobody's request, or "".
         odd: What is wrong with it whoever asked for it, or "".
+        impossible: What is wrong with it in any log of servers, or "".
         record: Number of its record.
     """
 
@@ -118,10 +125,12 @@ class Event(NamedTuple):
     opened: bool = False
     wiped: bool = False
     touched: tuple[int, int] | None = None
-    optional: bool = False
+    refused: bool = False
+    for_itself: bool = False
     assumed: bool = False
     cause: str = ""
     odd: str = ""
+    impossible: str = ""
     serves: str = ""
     record: int = 0
 
@@ -191,8 +200,11 @@ class Abstraction:
     _tree: Tree = BARE
     _stopped: set[int] = field(default_factory=set)
     _opened: set[str] = field(default_factory=set)
+    _log: ServerLog = field(init=False)
 
     def __post_init__(self) -> None:
+        header = self.recording.header
+        self._log = ServerLog(header.latch, header.fence)
         self._introduce()
         prompt = self.recording.header.log_read == PROMPT
         recorded: dict[str, int] = {}
@@ -211,6 +223,7 @@ class Abstraction:
                     self._take(record, number)
                 case Fault("wipe"):
                     self._tree = BARE
+                    self._log.wipe()
                     self._add(Event(0, 0, BARE, wiped=True, cause="Wipe", record=number))
                 case Input(process):
                     modes[process] = record.after
@@ -282,6 +295,11 @@ class Abstraction:
 
     def _take(self, transaction: Transaction, number: int) -> None:
         node, session = self.sessions.get(transaction.session, (0, 0))
+        after_its_end = self._log.has_ended(transaction.session)
+        impossible = self._log.take(transaction)
+        if impossible:
+            self._add(Event(0, 0, self._tree, impossible=impossible, record=number))
+            return
         match transaction.does:
             case "open":
                 self._opened.add(transaction.session)
@@ -290,8 +308,11 @@ class Abstraction:
             case "close":
                 self._close(transaction, node, session, number)
             case "refuse":
-                if node:
-                    self._add(Event(node, session, self._tree, optional=True, record=number))
+                # The last request of a session may be refused because of its end.
+                if node and not after_its_end:
+                    own = not 0 <= transaction.refused < _GUARDS
+                    refusal = Event(node, session, self._tree, refused=True, for_itself=own)
+                    self._add(refusal._replace(record=number))
             case _:
                 self._write(transaction, node, session, number)
 
@@ -316,6 +337,10 @@ class Abstraction:
         if fence is not None:
             version = next(c.version for c in guards if self._epoch_at(c.path))
             self._guarded(base, (self._number(fence), version), ticket)
+            own = next((c for c in changes if c.do != "check" and self._is_ours(c.path)), None)
+            if own is not None:
+                odd = f"a write under a fence does `{own.do}` to {own.path}"
+                self._add(base._replace(odd=odd))
             return
         if any(c.do == "create" and c.path == header.fence for c in changes):
             self._found(base, changes)
@@ -329,7 +354,9 @@ class Abstraction:
                 self._raise(base, change, ticket)
             elif change.do == "create" and change.path == header.latch:
                 base = base._replace(serves="CreateParent", assumed=not node)
-                self._add(self._with_latch(base, FRESH))
+                odd = "the directory of the tickets is an ephemeral" if change.ephemeral else ""
+                made = self._with_latch(base, FRESH)
+                self._add(made._replace(odd=made.odd or odd))
             elif change.do == "delete" and change.path == header.latch:
                 self._remove_parent(base)
             elif change.do == "create" and self._is_child(change.path):
@@ -362,6 +389,15 @@ class Abstraction:
         made = next((c for c in changes if c.do == "create" and self._epoch_at(c.path)), None)
         if made is None:
             self._add(base._replace(odd="the directory of the epoch is made without the epoch"))
+            return
+        if any(c.ephemeral for c in changes):
+            self._add(base._replace(odd="the epoch is founded as an ephemeral"))
+            return
+        more = next(
+            (c for c in changes if c is not made and c.path != self.recording.header.fence), None
+        )
+        if more is not None:
+            self._add(base._replace(odd=f"founding the epoch does `{more.do}` to {more.path}"))
             return
         incarnation = self.wipes[-1]
         self._incarnations[self._epoch_at(made.path)] = incarnation
@@ -493,31 +529,43 @@ class Abstraction:
         node = self.processes.get(record.process, 0)
         try:
             facts = record.facts
+            if facts.keys() != _FACTS:
+                wanted = ", ".join(sorted(_FACTS))
+                raise LocalViolation(f"its facts are others than those of a contender: {wanted}")
             return Step(
                 record.told,
-                self._fields(record.content, node),
+                self._fields(record.told, record.content, node),
                 record.action,
                 record.before,
                 record.after,
                 (
-                    self._session(facts.get("session"), node),
-                    None if facts.get("ticket") is None else self._known(facts["ticket"]),
-                    None if facts.get("fence") is None else self.fence(facts["fence"]),
+                    self._session(facts["session"], node),
+                    None if facts["ticket"] is None else self._known(facts["ticket"]),
+                    None if facts["fence"] is None else self.fence(facts["fence"]),
                 ),
-                tuple(
-                    (_exactly(str, asked["asks"]), *self._fields(asked, node))
-                    for asked in record.requests
-                ),
+                tuple(self._request(asked, node) for asked in record.requests),
             )
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise LocalViolation(
                 f"a field of it has a value that it cannot have: {error!r}"
             ) from None
 
-    def _fields(self, content: dict[str, Any], node: int) -> tuple[Any, ...]:
-        return tuple(
-            [_FIELDS[name](self, value, node) for name, value in content.items() if name != "asks"]
-        )
+    def _fields(self, message: str, content: dict[str, Any], node: int) -> tuple[Any, ...]:
+        """The fields of an input or request, in the order of the specification.
+
+        Raises:
+            LocalViolation: It has others.
+        """
+        names = _FIELDS_OF.get(message, ())
+        if len(content) != len(names) or not all(name in content for name in names):
+            wanted = ", ".join(names) or "none"
+            raise LocalViolation(f"{message} has other fields than it can have: {wanted}")
+        return tuple([_FIELDS[name](self, content[name], node) for name in names])
+
+    def _request(self, asked: dict[str, Any], node: int) -> tuple[Any, ...]:
+        name = _exactly(str, asked["asks"])
+        fields = {key: value for key, value in asked.items() if key != "asks"}
+        return (name, *self._fields(name, fields, node))
 
     def _session(self, session: str | None, node: int) -> int | None:
         if session is None:
@@ -555,6 +603,18 @@ _FIELDS: dict[str, Callable[[Abstraction, Any, int], Any]] = {
     "duty": lambda _of, value, _: _exactly(str, value),
 }
 """How each field of an input or request is read."""
+
+_FIELDS_OF: dict[str, tuple[str, ...]] = {
+    message: getattr(getattr(module, message), "__match_args__", ())
+    for module, messages in (
+        (election_types, election_types.__all__),
+        (contender, ("DutyDue", "ResignOrdered")),
+    )
+    for message in messages
+}
+"""The fields of each input, request and command, as the derived classes have them."""
+
+_FACTS = set(contender.ContenderFacts.__match_args__)
 
 
 # --- As values of the specification -----------------------------------------------------------

@@ -7,6 +7,7 @@ made up for abstract ones, so that reading the recording gives the abstract ones
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,6 +72,7 @@ class _Writer:
         }
         self.numbers: dict[str, int] = {}
         self.zxid = 0
+        self.versions: Counter[str] = Counter()
         self.found: list[records.Record] = []
 
     def recording(self, digests: dict[str, str]) -> records.Recording:
@@ -208,15 +210,22 @@ class _Writer:
         if action == "Touch":
             # The data of a ticket is no part of a state, so only the watch shows that it was set.
             (name,) = before["watched"][node]
-            changes = (records.Change("set", f"{LATCH}/{self.ticket(name)}", 1),)
-        if (
-            asked is not None
-            and asked["tag"] == "WriteFenced"
-            and self.passes(before["tree"], asked)
-        ):
+            changes = self.touch(name, before["tree"])
+        failed = None if asked is None else self.failed(before["tree"], asked)
+        if asked is not None and asked["tag"] == "WriteFenced" and failed is None:
             changes = (*self.guards(asked), records.Change("create", "/itf/writes/one"))
         if changes:
             self.transaction(session, "write", changes)
+        elif failed is not None:
+            self.transaction(session, "refuse", refused=failed)
+
+    def touch(self, name: Fn, tree: Fn) -> tuple[records.Change, ...]:
+        """A ticket's data is set; nothing, where it is gone and its watcher was not told yet."""
+        path = f"{LATCH}/{self.ticket(name)}"
+        if name not in {ticket["name"] for ticket in tree["latch"]["znodes"]}:
+            return ()
+        self.versions[path] += 1
+        return (records.Change("set", path, self.versions[path]),)
 
     def changes(self, old: Fn, new: Fn, asked: Fn | None) -> tuple[records.Change, ...]:
         found = []
@@ -241,12 +250,17 @@ class _Writer:
         return tuple(found)
 
     @staticmethod
-    def passes(tree: Fn, asked: Fn) -> bool:
-        """Whether a fenced write finds its fence current and its ticket there."""
+    def failed(tree: Fn, asked: Fn) -> int | None:
+        """Which operation of a multi is refused; None if none is, or if it is no multi."""
+        if asked["tag"] == "FoundEpoch":
+            return 0 if tree["epochs"]["exists"] else None
+        if asked["tag"] not in {"RaiseEpoch", "WriteFenced"}:
+            return None
         fence, ticket = asked["value"]["fence"], asked["value"]["ticket"]
         current = {(e["name"], e["version"]) for e in tree["epochs"]["znodes"]}
-        named = {t["name"] for t in tree["latch"]["znodes"]}
-        return (fence["incarnation"], fence["version"]) in current and ticket in named
+        if (fence["incarnation"], fence["version"]) not in current:
+            return 0
+        return None if ticket in {t["name"] for t in tree["latch"]["znodes"]} else 1
 
     def guards(self, asked: Fn) -> tuple[records.Change, records.Change]:
         """The checks of a fenced request: the epoch's and the ticket's."""
@@ -259,12 +273,14 @@ class _Writer:
     def transaction(
         self,
         session: str,
-        does: str,
+        does: records.Doing,
         changes: tuple[records.Change, ...] = (),
         deleted: tuple[str, ...] = (),
+        refused: int = -1,
     ) -> None:
         self.zxid += 1
-        self.found.append(records.Transaction(f"0x{self.zxid:x}", session, does, changes, deleted))
+        zxid = f"0x{self.zxid:x}"
+        self.found.append(records.Transaction(zxid, session, does, changes, deleted, refused))
 
     # --- Names ---
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -31,10 +31,13 @@ __all__ = [
     "PROMPT",
     "PROTOCOL",
     "Change",
+    "Does",
+    "Doing",
     "End",
     "Fault",
     "Header",
     "Input",
+    "LogRead",
     "Outcome",
     "Record",
     "Recording",
@@ -52,11 +55,18 @@ __all__ = [
 
 FORMAT = 1
 PROTOCOL = "election"
-PROMPT = "before the next step"
-EACH_STEP = "after each step"
-AT_TIMES = "at times"
+LogRead: TypeAlias = Literal["before the next step", "after each step", "at times"]
+Does: TypeAlias = Literal["create", "delete", "set", "check", "set_acl", "reconfig"]
+Doing: TypeAlias = Literal["open", "close", "write", "refuse"]
+PROMPT: LogRead = "before the next step"
+EACH_STEP: LogRead = "after each step"
+AT_TIMES: LogRead = "at times"
 """When the log was read: before anybody's next step, after each step while others may take
 theirs, or now and then."""
+
+Zxid: TypeAlias = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{1,16}$")]
+SessionName: TypeAlias = Annotated[str, msgspec.Meta(pattern="^-?0x[0-9a-f]{1,16}$")]
+ZnodePath: TypeAlias = Annotated[str, msgspec.Meta(pattern="^/")]
 
 COMPOSITION = "spec/election/LeaderElection.tla"
 _QUOTED = 60
@@ -84,8 +94,8 @@ class Header(msgspec.Struct, frozen=True):
     spec: dict[str, str]
     latch: str = ""
     fence: str = ""
-    servers: int = 1
-    log_read: str = EACH_STEP
+    servers: Annotated[int, msgspec.Meta(ge=1)] = 1
+    log_read: LogRead = EACH_STEP
     seed: int | None = None
     source: str = ""
     nodes: tuple[str, ...] = ()
@@ -175,15 +185,15 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     """One operation of a transaction that was applied.
 
     Attributes:
-        do: `create`, `delete`, `set` or `check`.
+        do: What: `create`, `delete`, `set` or `check`; others are nothing that contenders do.
         path: The znode.
         version: Of a set the version since; of a check the one required, -1 for any.
         epoch: Of a create or set of the epoch znode: the number in its data.
         ephemeral: Whether a create made an ephemeral.
     """
 
-    do: str
-    path: str
+    do: Does
+    path: ZnodePath
     version: int = -1
     epoch: int | None = None
     ephemeral: bool = False
@@ -200,13 +210,15 @@ class Transaction(
         does: `open`, `close`, `write` or `refuse` (a multi of which nothing was applied).
         changes: The operations of a write, in order.
         deleted: The ephemerals that went with a session that was closed.
+        refused: Which operation of a multi was refused, from 0; -1 if that is not known.
     """
 
-    zxid: str
-    session: str
-    does: str
+    zxid: Zxid
+    session: SessionName
+    does: Doing
     changes: tuple[Change, ...] = ()
     deleted: tuple[str, ...] = ()
+    refused: int = -1
 
 
 class Fault(msgspec.Struct, frozen=True, tag_field="kind", tag="fault"):
@@ -231,8 +243,9 @@ _ENCODER = msgspec.json.Encoder()
 _RECORD = msgspec.json.Decoder(Record)
 _HEADER = msgspec.json.Decoder(Header)
 _RUN_HEADER = msgspec.json.Decoder(RunHeader)
-_UNREADABLE = (msgspec.DecodeError, RecursionError)
-"""What reading a line may raise; the second if its values are nested too deeply."""
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What reading a line may raise: the second if its values are nested too deeply, the third if
+its bytes are no text."""
 
 
 def encode(record: Header | Record) -> bytes:

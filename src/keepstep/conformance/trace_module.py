@@ -276,14 +276,14 @@ def _step_row(candidates: Candidates, step: Step, earliest: int, latest: int) ->
 
 def _event_row(event: Event) -> str:
     kind = "change"
-    if event.odd or event.assumed:
+    if event.odd or event.impossible or event.assumed:
         kind = "odd"
     elif event.opened or event.touched is not None:
         kind = "nothing"
     elif event.ended:
         kind = "ended"
-    elif event.optional:
-        kind = "optional"
+    elif event.refused:
+        kind = "refused for itself" if event.for_itself else "refused"
     elif event.wrote is not None:
         kind = "wrote"
     elif event.cause:
@@ -398,6 +398,16 @@ Wrote(n, e) ==
         /\ S!ApplyLate(n)
         /\ late'[n] = late[n] \ {f}
 
+\* A multi of a session of a node is refused: in time, or when nobody listens.
+Refused(n, e) ==
+    LET multis == {"FoundEpoch", "RaiseEpoch", "WriteFenced"} IN
+    \/ /\ sessions[n] = e.session
+       /\ request[n].tag \in multis
+       /\ S!ServeFound(n) \/ S!RefuseRaise(n) \/ S!MissRaise(n) \/ S!RefuseWrite(n)
+       /\ tree' = tree
+    \/ /\ \E f \in late[n] : f.session = e.session /\ f.request.tag \in multis
+       /\ UNCHANGED vars
+
 Happens(e) ==
     \/ e.kind = "nothing" /\ UNCHANGED vars
     \/ /\ e.kind = "ended"
@@ -407,7 +417,8 @@ Happens(e) ==
                  /\ live' = live \ {s}
                  /\ tree' = e.tree
             ELSE tree = e.tree /\ UNCHANGED vars
-    \/ e.kind = "optional" /\ (UNCHANGED vars \/ Wrote(e.node, e))
+    \/ e.kind \in {"refused", "refused for itself"} /\ Refused(e.node, e)
+    \/ e.kind = "refused for itself" /\ Wrote(e.node, e)
     \/ e.kind = "wrote" /\ Wrote(e.node, e)
     \/ /\ e.kind = "change"
        /\ Done(e.node, e)

@@ -82,6 +82,7 @@ class Reason(StrEnum):
     RESULT = "the action leads elsewhere"
     UNASKED = "nobody had asked for this change here"
     UNSAFE = "no request of the specification makes this change"
+    IMPOSSIBLE = "no server decides this after what it decided before"
     EMPTY = "the recording is empty"
     TRUNCATED = "the recording is cut off: its last line is missing"
     MISCOUNTED = "records are missing: the last line counts others"
@@ -572,6 +573,8 @@ class _Run:
     def event(self, number: int, clock: int) -> None:
         """An event was read from the log: whoever asked for it must be able to have done so."""
         event = self.events[clock - 1]
+        if event.impossible:
+            raise _Bad(number, Reason.IMPOSSIBLE, Explanation((event.impossible,)))
         if event.odd:
             raise _Bad(number, Reason.UNSAFE, Explanation((event.odd,)))
         contender = self.by_node.get(event.node)

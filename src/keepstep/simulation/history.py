@@ -106,9 +106,14 @@ def transaction_of(entry: Entry) -> Transaction:
         # A refused multi stays a multi, of errors, unless its operations were not looked at.
         if entry.kind != "multi" or not entry.results:
             kind = Opcode.ERROR
+        refused = -1
+        if kind is Opcode.MULTI:
+            errors = [result.error for result in entry.results]
+            refused = errors.index(entry.error)
         return Transaction(
-            entry.zxid, entry.session, entry.xid, milliseconds, kind, error=entry.error
-        )
+            entry.zxid, entry.session, entry.xid, milliseconds, kind,
+            error=entry.error, refused=refused,
+        )  # fmt: skip
     if entry.operations:
         changes = tuple(map(_change, entry.operations, entry.results))
     return Transaction(entry.zxid, entry.session, entry.xid, milliseconds, kind, changes)

@@ -40,12 +40,14 @@ from keepstep.znodes.latch import Ticket, ticket_name
 __all__ = ["ElectionRecorder"]
 
 _CREATES = {Opcode.CREATE, Opcode.CREATE2, Opcode.CREATE_CONTAINER, Opcode.CREATE_TTL}
-_DOES = {
+_DOES: dict[Opcode, records.Does] = {
     **dict.fromkeys(_CREATES, "create"),
     Opcode.DELETE: "delete",
     Opcode.DELETE_CONTAINER: "delete",
     Opcode.SET_DATA: "set",
     Opcode.CHECK: "check",
+    Opcode.SET_ACL: "set_acl",
+    Opcode.RECONFIG: "reconfig",
 }
 
 
@@ -125,7 +127,7 @@ class ElectionRecorder:
         fence: str,
         servers: int = 1,
         *,
-        log_read: str = records.EACH_STEP,
+        log_read: records.LogRead = records.EACH_STEP,
         server: str = "",
     ) -> None:
         """Begin to record an election.
@@ -248,7 +250,8 @@ class ElectionRecorder:
         zxid, session = f"0x{found.zxid:x}", _session(found.session)
         if not found.applied:
             ours = found.kind is Opcode.MULTI and found.session in self._sessions
-            return records.Transaction(zxid, session, "refuse") if ours else None
+            refusal = records.Transaction(zxid, session, "refuse", refused=found.refused)
+            return refusal if ours else None
         if found.kind is Opcode.CREATE_SESSION:
             return records.Transaction(zxid, session, "open")
         if found.kind is Opcode.CLOSE_SESSION:
@@ -307,8 +310,7 @@ def _change(change: Change, fence: str) -> records.Change:
     epoch = None
     if change.data and change.path.rpartition("/")[0] == fence:
         epoch = decode_epoch(change.data).epoch
-    does = _DOES.get(change.kind, change.kind.name.lower())
-    return records.Change(does, change.path, change.version, epoch, change.ephemeral)
+    return records.Change(_DOES[change.kind], change.path, change.version, epoch, change.ephemeral)
 
 
 def _fields(of: Input | Request | ContenderFacts) -> dict[str, Any]:

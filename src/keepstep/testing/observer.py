@@ -173,6 +173,7 @@ class Transaction:
         kind: Kind of the request; `ERROR` if it was refused.
         changes: What it did, in order; empty if it was refused.
         error: Why it was refused, by ZooKeeper's name; empty if it was applied.
+        refused: Of a multi that was refused, which operation was, from 0; -1 of all else.
     """
 
     zxid: int
@@ -182,6 +183,7 @@ class Transaction:
     kind: Opcode
     changes: tuple[Change, ...] = ()
     error: str = ""
+    refused: int = -1
 
     @property
     def applied(self) -> bool:
@@ -292,29 +294,31 @@ def _transaction(entry: bytes) -> Transaction:
     reader = JuteReader(entry)
     session, xid, zxid = reader.long(), reader.number(), reader.long()
     milliseconds, kind = reader.long(), reader.number()
-    changes, error = _changes(kind, reader)
+    changes, error, refused = _changes(kind, reader)
     return Transaction(
-        zxid, session, xid, milliseconds, Opcode(kind), () if error else changes, error
+        zxid, session, xid, milliseconds, Opcode(kind), () if error else changes, error, refused
     )
 
 
-def _changes(kind: int, reader: JuteReader) -> tuple[tuple[Change, ...], str]:
-    """The operations of one record, and the error's name if it was refused."""
+def _changes(kind: int, reader: JuteReader) -> tuple[tuple[Change, ...], str, int]:
+    """The operations of one record; if it was refused the error's name, and which one was."""
     if kind == Opcode.ERROR:
         code = reader.number()
-        return (), ERROR_NAMES.get(code, f"error {code}")
+        return (), ERROR_NAMES.get(code, f"error {code}"), -1
     if kind == Opcode.MULTI:
         changes: list[Change] = []
         errors = []
         for _ in range(reader.number()):
             part_kind, part = reader.number(), reader.buffer() or b""
-            part_changes, error = _changes(part_kind, JuteReader(part))
+            part_changes, error, _ = _changes(part_kind, JuteReader(part))
             changes += part_changes
             errors.append(error)
         # Operations before the failing one are logged with code 0, those after it as inconsistent.
-        causes = [e for e in errors if e not in {"", "error 0", "RuntimeInconsistency"}]
-        return tuple(changes), causes[0] if causes else ""
-    return (_change(kind, reader),), ""
+        for place, error in enumerate(errors):
+            if error not in {"", "error 0", "RuntimeInconsistency"}:
+                return tuple(changes), error, place
+        return tuple(changes), "", -1
+    return (_change(kind, reader),), "", -1
 
 
 def _change(kind: int, reader: JuteReader) -> Change:
