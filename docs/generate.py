@@ -51,6 +51,7 @@ _EXIT_CODES = """\
 | 2 | it could not run, or the input is bad; one sentence on standard error says why, and the cure |
 | 3 | nothing differs, but something is weaker than wanted; no fresh locked verdict stands in |
 | 130 | interrupted; everything that was started has ended |
+| 141 | whoever read the output has gone before all was said, so there is no verdict |
 
 ## Variables
 

@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import threading
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
+
+from filelock import FileLock, Timeout
 
 from keepstep.errors import ToolFailed
 
@@ -34,6 +37,14 @@ WATCH_SECONDS = 0.5
 
 GRACE_SECONDS = 2.0
 """How long a group may take to end after SIGTERM, before SIGKILL."""
+
+_LOCALE = {"LC_ALL": "C.UTF-8"}
+"""Java reads and writes the names of files as the locale says, and ours may be any letters."""
+
+_SCRATCH = "keepstep-scratch-"
+_IN_USE = "in-use.lock"
+_SETTLED_SECONDS = 60.0
+"""A folder that is younger may be about to be locked by whoever has just made it."""
 
 Ended = Literal["itself", "timeout", "memory"]
 
@@ -67,12 +78,30 @@ class Finished:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A new folder that is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="keepstep-"))
+    """A new folder that is gone afterwards.
+
+    Where a process of ours was killed before it could remove its own, a later one does.
+    """
+    _remove_forsaken(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=_SCRATCH))
     try:
-        yield folder
+        with FileLock(folder / _IN_USE):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@lru_cache(maxsize=1)
+def _remove_forsaken(parent: Path) -> None:
+    """Remove scratch folders of this user that nobody uses any more; looked for once."""
+    for folder in parent.glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError, Timeout):
+            made = folder.lstat()
+            settled = time.time() - made.st_mtime > _SETTLED_SECONDS
+            if settled and made.st_uid == os.getuid() and stat.S_ISDIR(made.st_mode):
+                # The system frees the lock of a process that has ended, however it did.
+                with FileLock(folder / _IN_USE, timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def java_command(
@@ -166,7 +195,7 @@ class Supervisor:
     def _start(
         self, command: Sequence[str], folder: Path, environment: Mapping[str, str] | None
     ) -> subprocess.Popen[str]:
-        variables = {**os.environ, "TMPDIR": str(folder), **(environment or {})}
+        variables = {**os.environ, "TMPDIR": str(folder), **_LOCALE, **(environment or {})}
         # Options of the user's other Java programs must not change what ours do.
         for name in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH"):
             variables.pop(name, None)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,14 @@ import psutil
 import pytest
 
 from keepstep.errors import ToolFailed
-from keepstep.process import Finished, Stopped, Supervisor, java_command, scratch_folder
+from keepstep.process import (
+    Finished,
+    Stopped,
+    Supervisor,
+    _remove_forsaken,
+    java_command,
+    scratch_folder,
+)
 
 FOREVER = "import time\nprint('up', flush=True)\ntime.sleep(600)\n"
 
@@ -163,6 +171,31 @@ def test_a_scratch_folder_is_gone_afterwards() -> None:
         (folder / "deep").mkdir()
         (folder / "deep/file").write_text("x")
     assert not folder.exists()
+
+
+_KILLED = """
+import os, signal, sys, tempfile
+tempfile.tempdir = sys.argv[1]
+from keepstep.process import scratch_folder
+with scratch_folder():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_a_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], check=False)
+    old, young = sorted(tmp_path.iterdir(), key=lambda folder: folder.name)
+    long_ago = time.time() - 3600
+    os.utime(old, (long_ago, long_ago))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with scratch_folder() as used:
+        os.utime(used, (long_ago, long_ago))
+        _remove_forsaken.cache_clear()
+        with scratch_folder():
+            assert (old.exists(), young.exists(), used.exists()) == (False, True, True)
 
 
 def test_a_java_command_limits_memory_and_keeps_its_files(tmp_path: Path) -> None:

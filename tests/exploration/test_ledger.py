@@ -242,8 +242,17 @@ def test_the_command_ends_with_3_until_all_was_seen(tmp_path: Path) -> None:
     assert "never seen" in shown.read_text()
 
 
-def test_the_command_refuses_a_ledger_that_is_not_there(tmp_path: Path) -> None:
-    absent = ["--file", str(tmp_path / "a.json"), "--merge", str(tmp_path / "b.json")]
-    result = CliRunner().invoke(command, absent)
+@pytest.mark.parametrize("more", [[], ["--merge", "b.json"]])
+def test_the_command_refuses_a_ledger_that_is_not_there(tmp_path: Path, more: list[str]) -> None:
+    result = CliRunner().invoke(command, ["--file", str(tmp_path / "a.json"), *more])
     assert isinstance(result.exception, LocalViolation)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_without_a_recording_adds_nothing_and_says_so(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    result = CliRunner().invoke(command, ["--file", str(tmp_path / "a.json"), "--add", str(empty)])
+    assert result.exit_code == 3
+    assert "empty.jsonl holds no recording" in result.stderr
+    assert "nothing was kept yet in" in result.stderr

@@ -231,7 +231,10 @@ def _show(found: list[Diagnosis]) -> None:
             note.replace("[", r"\["),
             style=style,
         )
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    # Rows are filled up with blanks, which are of no use in a file.
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def run_leg(project: Path | None, *, quiet: bool) -> Leg:

@@ -72,6 +72,8 @@ def command(
     where, place = find_project(project), file or default_ledger()
     spec = modules_of(where)
     others = [_existing(other, spec) for other in merge]
+    if file is not None and not (merge or add):
+        _existing(file, spec)
     witnesses, diverging = _validated(add, where)
     if others or witnesses:
         with update(place, spec) as ledger:
@@ -79,6 +81,8 @@ def command(
             new += sum(ledger.add(witness) for witness in witnesses)
         click.echo(f"{place}: {new} new runs", err=True)
     ledger = Ledger.read(place, spec)
+    if not place.is_file():
+        click.echo(f"nothing was kept yet in {place}: a suite or a campaign does that", err=True)
     rows = sights.sights(ledger)
     environment = sights.environment_sights(ledger, sights.environment_actions(where))
     if mermaid is not None:
@@ -119,7 +123,10 @@ def _validated(files: tuple[Path, ...], project: Project) -> tuple[list[Witness]
     validator = load_validator(project)
     found, diverging = [], False
     for file in files:
-        for recording in read_recordings(file):
+        recordings = read_recordings(file)
+        if not recordings:
+            click.echo(f"not added: {file} holds no recording", err=True)
+        for recording in recordings:
             validation = validator.validate(recording)
             if validation.verdict is Verdict.VALID:
                 found.append(witness_of(validation))

@@ -37,6 +37,7 @@ COMMANDS = {
 """Name of a command, its module (whose `command` it is) and its line in the help."""
 
 INTERRUPTED = 130
+UNHEARD = 141
 _COULD_NOT_RUN = 2
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
@@ -89,6 +90,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
             signal.signal(getattr(signal, name), _on_termination)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Whoever started us has closed it, so what we say is for nobody.
+            setattr(sys, name, os.fdopen(_nowhere(), "w", encoding="utf-8"))
     sys.exit(_code_of(arguments))
 
 
@@ -108,9 +113,10 @@ def _code_of(arguments: list[str] | None) -> int:
     except KeepstepError as error:
         click.echo(f"keepstep: {error}", err=True)
     except BrokenPipeError:
-        # Whoever read our output has gone; a traceback about it would help nobody.
+        # Whoever read our output has gone; a traceback about it would help nobody. What the
+        # command has found is not known, so the code is that of a program that SIGPIPE ends.
         _discard_output()
-        return 1
+        return UNHEARD
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
@@ -120,17 +126,38 @@ def _code_of(arguments: list[str] | None) -> int:
     return _COULD_NOT_RUN
 
 
+def _was_interrupt(error: BaseException | None) -> bool:
+    """Whether an interrupt is the cause of an error."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
+
+
 def _run(arguments: list[str] | None) -> object:
     """Run the command; what it wrote has left this process when it returns."""
     try:
         return group.main(arguments, prog_name="keepstep", standalone_mode=False)
+    except SystemExit:
+        # Commands never do this, and click only where our output is not read any more; its exit
+        # code would be a verdict here.
+        raise BrokenPipeError from None
+    except Exception as error:
+        # Python itself makes it another error if it comes in the middle of an import.
+        if _was_interrupt(error):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         sys.stdout.flush()
 
 
 def _discard_output() -> None:
     """Write to nowhere what is still to be written, or the interpreter would try again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(_nowhere(), sys.stdout.fileno())
+
+
+def _nowhere() -> int:
+    """A file descriptor that takes what is written to it, and keeps nothing."""
+    return os.open(os.devnull, os.O_WRONLY)
 
 
 def _interrupted() -> int:
