@@ -139,6 +139,49 @@ def test_bad_files_are_refused(tmp_path, file):
 
 
 @pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        ({"rule": "explode"}, "there is no rule 'explode'"),
+        ({"rule": "run", "who": "leader"}, "unexpected keyword argument 'who'"),
+        ({"rule": "begin"}, "missing a required argument: 'count'"),
+        ({"rule": "begin", "count": "2"}, "count cannot be '2'"),
+        ({"rule": "begin", "count": True}, "count cannot be True"),
+        ({"rule": "begin", "count": 10**9}, "count cannot be 1000000000"),
+        ({"rule": "delete_ticket", "position": -1}, "position cannot be -1"),
+        ({"rule": "write", "who": "nobody"}, "who cannot be 'nobody'"),
+        ({"rule": "write", "who": 17}, "who cannot be 17"),
+        ({"rule": "write", "who": ["leader"]}, "who cannot be ['leader']"),
+        ({"rule": "deliver", "who": 0, "lane": "fast"}, "lane cannot be 'fast'"),
+        ({"rule": "reach", "who": 0, "state": "asleep"}, "state cannot be 'asleep'"),
+        ({"rule": "inject", "who": 0, "package": "meteor"}, "package cannot be 'meteor'"),
+    ],
+)
+def test_a_step_that_nobody_can_do_is_named(tmp_path, step, complaint):
+    edited = tmp_path / "edited.json"
+    steps = [Step("begin", {"count": 1}).to_json(), step]
+    edited.write_text(json.dumps({"bug": "", "promise": "", "steps": steps}))
+    with pytest.raises(LocalViolation) as refused:
+        SavedRun.load(edited)
+    assert str(refused.value).startswith(f"{edited}: step 2: ")
+    assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[" * 100_000, "no saved run"),
+        ('{"bug": "", "promise": ""}', "'steps' is missing"),
+        ('{"bug": "", "promise": "", "steps": [], "about": {"servers": "x"}}', "no number of"),
+        ('{"bug": "", "promise": "", "steps": [], "about": {"servers": null}}', "no number of"),
+    ],
+)
+def test_what_else_is_wrong_with_a_file_is_said(tmp_path, text, complaint):
+    (tmp_path / "odd.json").write_text(text)
+    with pytest.raises(LocalViolation, match=complaint):
+        SavedRun.load(tmp_path / "odd.json")
+
+
+@pytest.mark.parametrize(
     ("arguments", "complaint"),
     [(["--shrink", "--on", "real"], "works on the fake"), (["--save", "x"], "--shrink makes")],
 )

@@ -78,8 +78,10 @@ def test_a_paused_server_is_silent_and_resumes():
         assert (server.mode(), mode_of(server.address, 0.1)) == (None, None)
         server.resume()
         assert server.wait_until_serving() == "standalone"
-        # Ending a paused server works as well.
+        # Pausing a paused server changes nothing, and ending it works as well.
         server.pause()
+        server.pause()
+        assert server.paused
         process = psutil.Process(server.process_id)
     assert not process.is_running()
 
@@ -100,6 +102,19 @@ def test_a_killed_server_refuses_connections_until_it_is_started():
             server.start()
         with pytest.raises(LocalViolation, match="runs"):
             server.forget_data()
+
+
+@pytest.mark.parametrize("make", [ZooKeeperServer, lambda **given: ZooKeeperEnsemble(1, **given)])
+def test_data_is_where_it_belongs_whatever_letters_its_path_has(make, tmp_path, monkeypatch):
+    # Java reads configurations as Latin-1, and names of files as its locale says.
+    monkeypatch.setenv("LC_ALL", "C")
+    folder = tmp_path / "größe \\u0041 = 日本"
+    folder.mkdir()
+    with make(directory=folder) as made:
+        server = made if isinstance(made, ZooKeeperServer) else made.leader()
+        assert server.data_directory.is_relative_to(folder)
+        assert list(server.data_directory.glob("snapshot.*"))
+        assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_server_that_cannot_start_says_why():
@@ -195,6 +210,43 @@ def test_servers_end_with_their_test_run_though_its_watchdog_was_ended_and_a_chi
         run.stdin.close()
         run.stdin = None
     until(lambda: not psutil.pid_exists(child))
+
+
+JUST_BEGUN = """
+import os, signal, sys
+from pathlib import Path
+from keepstep.testing import ZooKeeperServer, servers
+
+def killed(group, directory):
+    print(group, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+servers._watchdog.note_group = killed
+ZooKeeperServer(directory=Path(sys.argv[1])).start()
+"""
+
+
+def test_a_server_ends_with_a_test_run_that_is_killed_before_it_can_note_the_server(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", JUST_BEGUN, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as run:
+        begun = int(run.stdout.read())
+    until(lambda: not psutil.pid_exists(begun))
+
+
+def test_the_watchdog_knows_its_own_by_their_mark():
+    marked = {**os.environ, watchdog.MARK: "mine"}
+    other = {**os.environ, watchdog.MARK: "mine too", "TEXT": f"{watchdog.MARK}=mine"}
+    with (
+        subprocess.Popen(["sleep", "60"], env=marked) as ours,
+        subprocess.Popen(["sleep", "60"], env=other) as bystander,
+    ):
+        subprocess.run(
+            [sys.executable, watchdog.__file__], input="+ mark mine\n", text=True, check=True
+        )
+        assert ours.wait(5) == -signal.SIGKILL
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 def test_the_watchdog_spares_a_process_that_got_the_number_of_one_of_ours(tmp_path):

@@ -44,7 +44,7 @@ from keepstep.shell.contender_shell import (
 )
 from keepstep.shell.inbox import Answer, Lane
 from keepstep.shell.settings import ElectionSettings
-from keepstep.testing.servers import ended_by_us, ends_with_us
+from keepstep.testing.servers import ended_by_us, ends_with_us, environment_of_ours
 
 __all__ = ["ContenderProcess", "ContenderRaised", "RemoteContender", "can_live_elsewhere"]
 
@@ -116,6 +116,7 @@ class ContenderProcess:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd=directory,
+                env=environment_of_ours(),
                 start_new_session=True,
             )
         ends_with_us(self._process.pid, directory)

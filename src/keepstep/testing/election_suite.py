@@ -7,12 +7,13 @@ was not: a kind of fault that never hit a leader in office, a transition that wa
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +37,7 @@ from keepstep.testing.coverage import Coverage
 from keepstep.testing.election_ledger import PromiseBroken
 from keepstep.testing.election_recorder import ElectionRecorder
 from keepstep.testing.election_world import MOST_SHELLS, Arena, ElectionWorld, Step
+from keepstep.testing.faults import packages
 from keepstep.testing.rule_weights import current
 from keepstep.testing.scenarios import scenarios
 from keepstep.tla.sources import Project, shipped_root
@@ -248,16 +250,54 @@ class SavedRun:
         try:
             read = json.loads(file.read_text())
             steps = tuple(Step.from_json(step) for step in read["steps"])
-            unknown = {step.rule for step in steps} - set(ElectionWorld.RULES)
-            if unknown:
-                raise LocalViolation(f"{file}: there is no rule {min(unknown)!r}")
             about = dict(read.get("about", {}))
-            return cls(steps, str(read["bug"]), str(read["promise"]), about)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            saved = cls(steps, str(read["bug"]), str(read["promise"]), about)
+        except KeyError as error:
+            raise LocalViolation(f"{file} is no saved run: {error} is missing") from error
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise LocalViolation(f"{file} is no saved run: {error}") from error
+        for number, step in enumerate(steps, 1):
+            if wrong := _wrong_with(step):
+                raise LocalViolation(f"{file}: step {number}: {wrong}")
+        if type(about.get("servers", 1)) is not int:
+            raise LocalViolation(f"{file}: {about['servers']!r} is no number of servers")
+        return saved
 
 
-def _silence() -> None:
+_WORDS: Mapping[str, Collection[str]] = {
+    "who": ("leader", "next"),
+    "lane": ("any", *Lane),
+    "state": [str(state.id) for state in Contender.states],
+    "server": ("leads", "theirs", "any"),
+    "package": packages(),
+}
+"""The texts that arguments of steps may be, by their names."""
+
+_MOST = 1000
+"""Beyond the numbers that arguments of steps may be, as far as they are not those of shells."""
+
+
+def _wrong_with(step: Step) -> str:
+    """Why nobody can do a step, whatever was done before it; "" if somebody can."""
+    rule = ElectionWorld.RULES.get(step.rule)
+    if rule is None:
+        return f"there is no rule {step.rule!r}"
+    try:
+        inspect.signature(rule).bind(None, **step.arguments)
+    except TypeError as error:
+        return f"{step.rule}: {error}"
+    for name, value in step.arguments.items():
+        kind = rule.__annotations__[name]
+        if type(value) is int:
+            fits = "int" in kind and 0 <= value < (MOST_SHELLS if name == "who" else _MOST)
+        else:
+            fits = type(value) is str and "str" in kind and value in _WORDS.get(name, {value})
+        if not fits:
+            return f"{step.rule}: {name} cannot be {value!r}"
+    return ""
+
+
+def silence() -> None:
     """Have kazoo and the shells tell nobody of each broken connection: we break them.
 
     Where the program has handlers of its own they are still told. It holds for the rest of the
@@ -304,7 +344,7 @@ def replay(
     Returns:
         The world, closed; `broken` says whether a promise was broken.
     """
-    _silence()
+    silence()
     recorder = recorder or validating_recorder()
     # Only what is a process of its own can be stopped; others take less time to start.
     in_processes = any(step.arguments.get("package") == "pause-client" for step in steps)
@@ -347,7 +387,7 @@ def run_campaign(
     began = time.monotonic()
     coverage = Coverage()
     failure = None
-    _silence()
+    silence()
     with Arena() as arena:
         if with_scenarios:
             for name, steps in scenarios().items():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -88,6 +89,7 @@ class _Watchdog:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._notes: dict[str, str] = {}
+        self._mark = secrets.token_hex()
         atexit.register(self._end)
         os.register_at_fork(after_in_child=self._leave_to_parent)
 
@@ -95,6 +97,7 @@ class _Watchdog:
         """In a forked child: let go of the pipe, which must close when the parent ends."""
         self._lock = threading.Lock()
         self._notes = {}
+        self._mark = secrets.token_hex()
         process, self._process = self._process, None
         if process and process.stdin:
             process.stdin.close()
@@ -144,6 +147,11 @@ class _Watchdog:
             process.stdin.close()
             process.wait()
 
+    def environment(self) -> dict[str, str]:
+        """Ours, with the mark of what ends with us even before it can be noted."""
+        self._note(f"mark {self._mark}")
+        return {**os.environ, watchdog.MARK: self._mark}
+
     def note_group(self, group: int, directory: Path) -> None:
         self._note(f"group {group}", f" {directory}")
 
@@ -158,6 +166,14 @@ class _Watchdog:
 
 
 _watchdog = _Watchdog()
+
+
+def environment_of_ours() -> dict[str, str]:
+    """Environment for a process that is to be given to `ends_with_us`.
+
+    It ends with this process also if this one is killed before it can do so.
+    """
+    return _watchdog.environment()
 
 
 def ends_with_us(group: int, directory: Path) -> None:
@@ -278,7 +294,8 @@ class ZooKeeperServer:
         tick = round(settings.tick * 1000)
         lines = [
             f"tickTime={tick}",
-            f"dataDir={self._directory / 'data'}",
+            # Where it runs; Java would read other letters than we write in a longer path.
+            "dataDir=./data",
             f"clientPort={self.address.port}",
             f"clientPortAddress={self.address.host}",
             "admin.enableServer=false",
@@ -330,12 +347,14 @@ class ZooKeeperServer:
                     "-cp",
                     os.pathsep.join(map(str, installation.classpath)),
                     _MAIN_CLASS,
-                    str(configuration),
+                    f"./{configuration.name}",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self._directory,
+                # With any other letters in the path of its directory Java is lost in the C locale.
+                env={**_watchdog.environment(), "LC_ALL": "C.UTF-8"},
                 start_new_session=True,
             )
         self._paused = False
@@ -416,10 +435,16 @@ class ZooKeeperServer:
 
     def pause(self) -> None:
         """Stop its clock: it neither answers nor expires anything until `resume`."""
+        stood_still = self._paused
         self._signal(signal.SIGSTOP)
         self._paused = True
-        # The signal is only sent by now; the kernel tells when the last thread stands still.
-        while self.running and not os.waitid(os.P_PID, self.process_id, os.WSTOPPED | os.WNOHANG):
+        # The signal is only sent by now; the kernel tells when the last thread stands still, and
+        # tells it once.
+        while (
+            not stood_still
+            and self.running
+            and not os.waitid(os.P_PID, self.process_id, os.WSTOPPED | os.WNOHANG)
+        ):
             time.sleep(0.001)
 
     def resume(self) -> None:

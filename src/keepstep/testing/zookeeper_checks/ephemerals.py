@@ -14,6 +14,7 @@ __all__ = [
     "check_a_deleted_ephemeral_belongs_to_whoever_makes_it_anew",
     "check_an_ephemeral_has_an_owner",
     "check_an_ephemeral_has_no_children",
+    "check_an_ephemeral_made_after_a_reconnect_is_owned",
     "check_an_ephemeral_of_a_multi_is_owned",
     "check_anybody_may_delete_an_ephemeral",
     "check_ephemerals_go_from_everywhere",
@@ -33,6 +34,21 @@ def check_an_ephemeral_has_an_owner(scene: Scene) -> None:
     same(owners, [client.session, 0, client.session], "The owners")
     mine_too = scene.service.sessions().ephemerals.get(client.session)
     same(mine_too, tuple(sorted([mine, numbered])), "The ephemerals of the session")
+
+
+def check_an_ephemeral_made_after_a_reconnect_is_owned(scene: Scene) -> None:
+    """An ephemeral that a session makes over a later connection, wherever, is owned by it too."""
+    first, other = scene.client(), scene.client()
+    for server in range(scene.service.servers):
+        first.abandon()
+        client = scene.client(server, first.session)
+        path = client.create(f"{scene.folder}/mine-{server}", ephemeral=True)
+        numbered = client.create(f"{scene.folder}/n-", ephemeral=True, sequential=True)
+        owners = [stat_of(client, each).ephemeral_owner for each in (path, numbered)]
+        same(owners, [client.session, client.session], f"The owners, made at server {server}")
+    scene.service.expire(first.session)
+    other.sync()
+    same(other.get_children(scene.folder), [], "What is left")
 
 
 def check_ephemerals_go_with_a_closed_session(scene: Scene) -> None:

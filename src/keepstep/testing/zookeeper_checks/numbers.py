@@ -14,11 +14,13 @@ __all__ = [
     "check_a_multi_draws_numbers_in_order",
     "check_a_number_alone_is_a_name",
     "check_a_number_is_part_of_the_name",
+    "check_a_set_gives_no_number_back",
     "check_deletes_give_no_number_back",
     "check_every_parent_counts_for_itself",
     "check_numbers_begin_anew_with_the_parent",
     "check_numbers_count_every_create",
     "check_numbers_count_from_zero",
+    "check_numbers_have_ten_digits",
     "check_refused_creates_draw_no_number",
     "check_the_end_of_a_session_gives_no_number_back",
 ]
@@ -34,6 +36,13 @@ def check_numbers_count_from_zero(scene: Scene) -> None:
     client.sync()
     same(client.get_children(scene.folder), ["m-0000000002", "n-0000000000", "n-0000000001"],
           "The children")  # fmt: skip
+
+
+def check_numbers_have_ten_digits(scene: Scene) -> None:
+    """Numbers are filled up with zeros, so that names sort as they were made."""
+    client = scene.client()
+    made = [client.create(f"{scene.folder}/n-", sequential=True) for _ in range(12)]
+    same(made, [f"{scene.folder}/n-{number:010d}" for number in range(12)], "The paths")
 
 
 def check_numbers_count_every_create(scene: Scene) -> None:
@@ -52,6 +61,16 @@ def check_deletes_give_no_number_back(scene: Scene) -> None:
         path = client.create(f"{scene.folder}/n-", sequential=True)
         same(path, f"{scene.folder}/n-{number:010d}", "The path")
         client.delete(path)
+
+
+def check_a_set_gives_no_number_back(scene: Scene) -> None:
+    """Writing to a parent below which znodes were deleted gives out no number again."""
+    client = scene.client()
+    for _ in range(2):
+        client.delete(client.create(f"{scene.folder}/n-", sequential=True))
+    client.set_data(scene.folder, b"x")
+    path = client.create(f"{scene.folder}/n-", sequential=True)
+    same(path, f"{scene.folder}/n-0000000002", "The path")
 
 
 def check_the_end_of_a_session_gives_no_number_back(scene: Scene) -> None:

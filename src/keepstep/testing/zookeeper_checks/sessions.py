@@ -24,6 +24,7 @@ __all__ = [
     "check_a_moved_session_cannot_write_where_it_was",
     "check_a_moved_session_reads_on_where_it_was_but_at_the_leader",
     "check_a_new_session_does_not_see_the_ephemerals_of_one_that_expired",
+    "check_a_password_is_asked_for_at_every_server",
     "check_a_request_that_nobody_hears_of_is_done_or_not",
     "check_a_session_has_a_password",
     "check_a_session_moves_between_servers",
@@ -97,6 +98,18 @@ def check_a_session_has_a_password(scene: Scene) -> None:
     again.delete(path)
 
 
+def check_a_password_is_asked_for_at_every_server(scene: Scene) -> None:
+    """A session that is connected nowhere is resumed with its password only, wherever it is."""
+    client = scene.client()
+    path = client.create(f"{scene.folder}/mine", ephemeral=True)
+    client.abandon()
+    for server in range(scene.service.servers):
+        wrong = {"password": b"\x01" * 16}
+        session_gone(lambda at=server, more=wrong: scene.client(at, client.session, **more))  # type: ignore[misc]
+    again = scene.client(0, client.session, password=client.password)
+    same(stat_of(again, path).ephemeral_owner, client.session, "The owner")
+
+
 def check_resuming_ends_the_connection_before(scene: Scene) -> None:
     """A server closes a session's earlier connection when the session is resumed there."""
     client = scene.client()
@@ -147,6 +160,9 @@ def check_a_client_is_not_taken_back_in_time(scene: Scene) -> None:
     client = scene.client()
     zxid = client.answer(client.submit_operation(Create(f"{scene.folder}/new"))).zxid
     cut_off(lambda: scene.client(0, last_zxid=zxid + 1_000_000))
+    client.abandon()
+    cut_off(lambda: scene.client(0, client.session, last_zxid=zxid + 1_000_000))
+    scene.client(0, client.session, last_zxid=zxid).sync()
     scene.client(0, last_zxid=zxid).sync()
 
 

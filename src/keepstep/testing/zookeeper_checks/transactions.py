@@ -38,6 +38,7 @@ __all__ = [
     "check_a_refused_multi_changes_nothing",
     "check_a_refused_multi_says_where_it_failed",
     "check_a_refused_multi_takes_its_place_in_the_order",
+    "check_a_version_is_looked_at_at_every_place",
     "check_an_empty_multi_does_nothing",
     "check_the_first_failure_counts",
 ]
@@ -138,6 +139,19 @@ def check_a_refused_multi_says_where_it_failed(scene: Scene) -> None:
             operations.insert(place, failing)
             wanted = [0] * place + [CODES[error]] + [RUNTIME_INCONSISTENCY] * (3 - place)
             same(codes_of(client, operations), wanted, f"{error} at place {place}")
+
+
+def check_a_version_is_looked_at_at_every_place(scene: Scene) -> None:
+    """A conditional set, delete or check is refused wherever in a multi it stands."""
+    client = scene.client()
+    furnish(client, scene.folder)
+    path = f"{scene.folder}/plain"
+    conditional: list[Operation] = [SetData(path, b"", 7), Delete(path, 7), Check(path, 7)]
+    for operation in conditional:
+        for place in range(3):
+            operations: list[Operation] = [Check(path, 0)] * 2
+            operations.insert(place, operation)
+            refused("BadVersion", lambda operations=operations: client.multi(operations))  # type: ignore[misc]
 
 
 def check_the_first_failure_counts(scene: Scene) -> None:

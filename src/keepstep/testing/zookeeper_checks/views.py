@@ -28,6 +28,7 @@ __all__ = [
     "check_a_server_that_is_behind_shows_the_past",
     "check_a_watch_tells_when_its_server_applies",
     "check_an_expired_session_reads_on_at_a_server_that_is_behind",
+    "check_much_is_shown_whole",
     "check_requests_are_answered_in_order",
     "check_sync_catches_up",
     "check_sync_is_for_any_path",
@@ -43,6 +44,19 @@ def check_a_client_sees_its_own_writes(scene: Scene) -> None:
             path = client.create(f"{scene.folder}/{server}-{number}", b"x")
             same(client.get_data(path)[0], b"x", "The data")
             same(client.set_data(path, b"y"), stat_of(client, path), "The stat")
+
+
+def check_much_is_shown_whole(scene: Scene) -> None:
+    """Many children and long data are shown as they were written."""
+    client, other = scene.two()
+    path = client.create(f"{scene.folder}/long", bytes(range(256)) * 400)
+    names = [f"child-{number:03d}" for number in range(300)]
+    client.multi([Create(f"{path}/{name}") for name in names])
+    other.sync()
+    same(other.get_children(path), names, "The children")
+    same(stat_of(other, path).num_children, len(names), "How many the stat tells of")
+    # Not by `same`, which would say both in full.
+    true(other.get_data(path)[0] == bytes(range(256)) * 400, "The data are other ones")
 
 
 def check_requests_are_answered_in_order(scene: Scene) -> None:
