@@ -11,7 +11,16 @@ import pytest
 from keepstep.conformance.binding import misfit
 from keepstep.errors import LocalViolation
 from keepstep.shell.mapping import Children, RoleMapping
-from keepstep.testing.suites import FakeGround, RealGround, RoleSuite, Step, promise, replay_suite
+from keepstep.testing.suites import (
+    FakeGround,
+    RealGround,
+    RoleSuite,
+    Step,
+    act,
+    in_the_end,
+    promise,
+    replay_suite,
+)
 from keepstep.testing.suites.role_suite import RoleStateMachine
 
 BEGIN = (Step("begin", {"count": 1, "first": ""}),)
@@ -53,6 +62,14 @@ def test_a_sound_suite_is_not_refused(lease):
         ({"faults": ("zzz",)}, "'zzz', which is none; there are blackhole-host, cut,"),
         ({"abstracted": {"trem": "term"}}, "has a field of that name; did you mean 'term'?"),
         ({"commands": (Children,)}, "which is no class of inputs"),
+        ({"shell": RoleMapping}, "`shell` must be DrivenShell or a subclass of it, and is <class"),
+        ({"most": 0}, "`most` must be a number from 1 to 20, and is 0"),
+        ({"most": 21}, "`most` must be a number from 1 to 20, and is 21"),
+        ({"most": "3"}, "`most` must be a number from 1 to 20, and is '3'"),
+        ({"may_miss": {"wach"}}, "names 'wach', which is no action; did you mean 'watch'?"),
+        ({"may_miss": "watch"}, "`may_miss` must be several names, and is 'watch'"),
+        ({"faults": "expire"}, "`faults` must be several names, and is 'expire'"),
+        ({"settings": 3}, "Tenant has no settings, and `settings` is 3"),
     ],
 )
 def test_a_mistake_of_a_suite_is_named(lease, changes, message):
@@ -183,6 +200,21 @@ def test_a_promise_that_is_no_text_is_named(lease):
             return True
 
     assert refused(Wrong).startswith("Wrong.is_well returned True; a promise returns what is wrong")
+
+
+@pytest.mark.parametrize(
+    "decorate",
+    [
+        lambda: promise(""),
+        lambda: promise(print),
+        lambda: in_the_end(" "),
+        lambda: act(0),
+        lambda: act(print),
+    ],
+)
+def test_a_decorator_without_its_words_is_refused(decorate):
+    with pytest.raises(LocalViolation, match="say "):
+        decorate()
 
 
 # --- What servers tell of watches --------------------------------------------------------------

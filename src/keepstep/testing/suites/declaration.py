@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,26 @@ from keepstep.core.machine import Input, RoleMachine
 from keepstep.errors import LocalViolation
 from keepstep.shell.mapping import RoleMapping
 from keepstep.testing.faults import packages
+from keepstep.testing.suites.driven_shell import DrivenShell
 from keepstep.testing.suites.run_recorder import recorded_role
 from keepstep.tla.sources import MANIFEST
 
 if TYPE_CHECKING:
     from keepstep.testing.suites.role_suite import RoleSuite
 
-__all__ = ["require_sound"]
+__all__ = ["actions_of", "require_sound"]
+
+MOST_MACHINES = 20
+"""More than these take seconds a step, and show nothing that fewer do not."""
+
+
+def actions_of(machine: type[RoleMachine[Any]]) -> set[str]:
+    """The names of the actions that a machine can take."""
+    return {
+        str(next(iter(transition.on)).func)
+        for state in machine.states
+        for transition in state.transitions
+    }
 
 
 def require_sound(suite: type[RoleSuite], own_faults: frozenset[str]) -> None:
@@ -50,6 +63,7 @@ def _mistakes(suite: type[RoleSuite], own_faults: frozenset[str]) -> Iterator[st
         "machine": (RoleMachine, "the derived class"),
         "facts": (object, "the derived class of its facts, such as TenantFacts"),
         "mapping": (RoleMapping, "a subclass of RoleMapping"),
+        "shell": (DrivenShell, "DrivenShell or a subclass of it"),
     }
     for name, (base, what) in wanted.items():
         given = getattr(suite, name, None)
@@ -61,10 +75,11 @@ def _mistakes(suite: type[RoleSuite], own_faults: frozenset[str]) -> Iterator[st
     for name in ("commands", "timers"):
         for each in getattr(suite, name):
             yield from _wrong_input(name, each)
+    if type(suite.most) is not int or not 1 <= suite.most <= MOST_MACHINES:
+        yield f"`most` must be a number from 1 to {MOST_MACHINES}, and is {suite.most!r}"
+    yield from _wrong_names("may_miss", suite.may_miss, actions_of(suite.machine), "no action")
     known = {*own_faults, *packages()}
-    for each in suite.faults:
-        if each not in known:
-            yield f"`faults` names {each!r}, which is none{_near(each, known)}"
+    yield from _wrong_names("faults", suite.faults, known, "none")
     written = _fields_of_the_role(suite.facts)
     for each in suite.abstracted:
         if each not in written:
@@ -72,6 +87,15 @@ def _mistakes(suite: type[RoleSuite], own_faults: frozenset[str]) -> Iterator[st
                 f"`abstracted` names {each!r}, and no input, request, record or fact has a field"
                 f" of that name{_near(each, written)}"
             )
+
+
+def _wrong_names(name: str, given: Any, known: set[str], what: str) -> Iterator[str]:
+    if isinstance(given, str) or not isinstance(given, Collection):
+        yield f"`{name}` must be several names, and is {given!r}; write ({given!r},)"
+        return
+    for each in given:
+        if each not in known:
+            yield f"`{name}` names {each!r}, which is {what}{_near(str(each), known)}"
 
 
 def _near(name: str, known: set[str]) -> str:
@@ -121,6 +145,8 @@ def _wrong_input(name: str, given: Any) -> Iterator[str]:
 def _wrong_settings(suite: type[RoleSuite]) -> Iterator[str]:
     declared = inspect.getattr_static(suite.machine, "settings", None)
     if not isinstance(declared, property):
+        if suite.settings is not None:
+            yield f"{suite.machine.__name__} has no settings, and `settings` is {suite.settings!r}"
         return
     kind = typing.get_type_hints(declared.fget).get("return")
     if isinstance(kind, type) and not isinstance(suite.settings, kind):

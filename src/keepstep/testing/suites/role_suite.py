@@ -48,7 +48,7 @@ from keepstep.shell.mapping import CallRefused, RoleMapping
 from keepstep.testing.admin import Sessions
 from keepstep.testing.observer import Change, Transaction
 from keepstep.testing.step import Step
-from keepstep.testing.suites.declaration import require_sound
+from keepstep.testing.suites.declaration import actions_of, require_sound
 from keepstep.testing.suites.driven_shell import LANES, Client, Delivered, DrivenShell
 from keepstep.testing.suites.ground import Ground
 from keepstep.testing.suites.run_recorder import RunRecorder, recorded_role
@@ -107,8 +107,21 @@ class Edge(NamedTuple):
     after: str
 
 
+def _named(decorator: str, name: str) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise LocalViolation(
+            f'say in words what is promised: @{decorator}("each term has one holder")'
+        )
+    return name
+
+
 def promise(name: str) -> Callable[[F], F]:
-    """Mark a method that says how a promise is broken, after each step; None if it is kept."""
+    """Mark a method that says how a promise is broken, after each step; None if it is kept.
+
+    Raises:
+        LocalViolation: It has no name.
+    """
+    name = _named("promise", name)
 
     def mark(method: F) -> F:
         method.__dict__["keepstep_promise"] = name
@@ -118,7 +131,12 @@ def promise(name: str) -> Callable[[F], F]:
 
 
 def in_the_end(name: str) -> Callable[[F], F]:
-    """Mark a method that says how a promise is broken once all faults are over."""
+    """Mark a method that says how a promise is broken once all faults are over.
+
+    Raises:
+        LocalViolation: It has no name.
+    """
+    name = _named("in_the_end", name)
 
     def mark(method: F) -> F:
         method.__dict__["keepstep_end"] = name
@@ -132,7 +150,12 @@ def act(weight: int = 3) -> Callable[[F], F]:
 
     Args:
         weight: How often it is chosen; `run` has 10.
+
+    Raises:
+        LocalViolation: The weight is no number of 1 or more.
     """
+    if type(weight) is not int or weight < 1:
+        raise LocalViolation(f"say how often it is to be chosen, as @act(3), not @act({weight!r})")
 
     def mark(method: F) -> F:
         method.__dict__["keepstep_act"] = weight
@@ -872,11 +895,7 @@ def run_suite(
         if failure is not None:
             failure = _shorten(suite, ground, failure)
             break
-    wanted = {
-        str(next(iter(transition.on)).func)
-        for state in suite.machine.states
-        for transition in state.transitions
-    }
+    wanted = actions_of(suite.machine)
     seen = {edge.action for edge in tally.taken}
     return SuiteResult(
         failure,
