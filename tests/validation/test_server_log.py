@@ -84,6 +84,13 @@ IMPOSSIBLE = {
     "what is no ephemeral goes with a session": (
         [Transaction("0x9", ONE, "close", deleted=("/latch",))], "which is not its own",
     ),
+    "a write that takes ephemerals along": (
+        [Transaction("0x9", ONE, "write", deleted=(TICKET,))], "`write` does not change this",
+    ),
+    "a refusal that writes": (
+        [Transaction("0x9", ONE, "refuse", (Change("delete", TICKET),))],
+        "`refuse` does not change this",
+    ),
     "created twice": ([write(Change("create", TICKET))], "was there before"),
     "created in nothing": ([write(Change("create", "/fence/x"))], "in what is no directory"),
     "created in an ephemeral": (

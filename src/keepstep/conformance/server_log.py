@@ -63,6 +63,8 @@ class ServerLog:
             return f"zxid {transaction.zxid} comes after 0x{self._zxid:x}"
         self._zxid = zxid
         session, does = transaction.session, transaction.does
+        if (transaction.changes and does != "write") or (transaction.deleted and does != "close"):
+            return f"`{does}` does not change this"
         if does == "refuse":
             # The end of a session may be decided while its last requests are under way.
             return ""
