@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from keepstep.conformance.election_abstraction import BARE, Event
+from keepstep.conformance.election_abstraction import BARE, Event, Sight
 from keepstep.conformance.recording import Input, Outcome, Transaction
 from keepstep.conformance.validation import Reason, Validator, Verdict
 
@@ -101,8 +101,13 @@ def test_changes_that_lead_to_the_same_data_are_told_apart(validator, script):
     candidates = validator.candidates_for(script(TO_A_LIST))
     drawn = Event(1, 1, BARE, serves="CreateTicket", record=5)
     founded = Event(1, 1, BARE, serves="FoundEpoch", record=5)
-    assert candidates.event(drawn, 1) != candidates.event(founded, 1)
-    assert candidates.event(drawn, 1) == candidates.event(drawn._replace(record=9), 1)
+    sight = Sight(1)
+
+    def number(event):
+        return candidates.event(event, sight, candidates.context(BARE, 0, sight))
+
+    assert number(drawn) != number(founded)
+    assert number(drawn) == number(drawn._replace(record=9))
 
 
 # --- Sessions of which nobody was told ---------------------------------------------------------

@@ -20,6 +20,7 @@ from keepstep.conformance.election_abstraction import (
     BARE,
     Abstraction,
     Event,
+    Sight,
     node_name,
     tree_value,
 )
@@ -107,7 +108,7 @@ def find_behaviour(candidates: Candidates, recording: Recording) -> Behaviour:
 
 @dataclass(slots=True)
 class _Contender:
-    node: int
+    sight: Sight
     frontier: _Frontier
     views: dict[int, View] = field(default_factory=dict)
     top: int = 0
@@ -128,9 +129,9 @@ class _Search:
                 " what they did"
             )
 
-    def context(self, clock: int, node: int) -> Context:
+    def context(self, clock: int, sight: Sight) -> Context:
         tree = self.events[clock - 1].tree if clock else BARE
-        return self.candidates.context(tree, self.abstraction.wipes[clock], node)
+        return self.candidates.context(tree, self.abstraction.wipes[clock], sight)
 
     def behaviour(self) -> Behaviour:
         contenders: dict[str, _Contender] = {}
@@ -142,7 +143,10 @@ class _Search:
                     (start,) = self.candidates.sets[self.candidates.start]
                     way = _Way(None, clock, start)
                     contenders[process] = _Contender(
-                        node, {(clock, start): way}, {clock: View()}, clock
+                        self.abstraction.sight(node, apart=True),
+                        {(clock, start): way},
+                        {clock: View()},
+                        clock,
                     )
                     self.close(contenders[process], clock)
                 case Input(process):
@@ -154,13 +158,13 @@ class _Search:
             last = [way for (clock, _), way in contender.frontier.items() if clock == total]
             if not last:
                 raise LocalViolation(f"{self.recording.name}: it is no behaviour; validate it")
-            ways[contender.node] = _unwound(last[0])
+            ways[contender.sight.node] = _unwound(last[0])
         return _Merging(self, ways).behaviour()
 
     # --- One contender ---
 
     def close(self, contender: _Contender, clock: int) -> None:
-        frontier, context = contender.frontier, self.context(clock, contender.node)
+        frontier, context = contender.frontier, self.context(clock, contender.sight)
         view = contender.views[clock]
         todo = [way for (at, _), way in frontier.items() if at == clock]
         for way in todo:
@@ -177,43 +181,41 @@ class _Search:
 
     def advance(self, contender: _Contender, clock: int) -> None:
         """Add what comes from the clock before, and whatever follows."""
-        event, node, frontier = self.events[clock - 1], contender.node, contender.frontier
-        view = event_view(self.candidates, contender.views[clock - 1], event, node)
+        event, sight, frontier = self.events[clock - 1], contender.sight, contender.frontier
+        view = event_view(contender.views[clock - 1], event, sight)
         contender.views[clock] = view._replace(waits=clock < contender.asked)
-        context = self.context(clock - 1, node)
         for (at, _), way in list(frontier.items()):
             if at == clock - 1:
-                for new in self.happen(way, event, node, at, context):
+                for new in self.happen(way, event, sight, clock):
                     frontier.setdefault((clock, new.local), new)
         self.close(contender, clock)
 
-    def happen(
-        self, way: _Way, event: Event, node: int, clock: int, context: Context
-    ) -> Iterable[_Way]:
+    def happen(self, way: _Way, event: Event, sight: Sight, clock: int) -> Iterable[_Way]:
         """The ways on over an event."""
         local = way.local
         if event.wiped:
             after = self.candidates.wiped(local)
-            yield _Way(way, clock, after, event=True)
-        elif event.node == node and not event.opened and not event.odd:
-            number = self.candidates.event(event, node)
-            for after, move in self.candidates.after_event(local, context, number):
+            yield _Way(way, clock - 1, after, event=True)
+        elif event.node == sight.node and not event.opened and not event.odd:
+            before, after_it = self.context(clock - 1, sight), self.context(clock, sight)
+            number = self.candidates.event(event, sight, after_it)
+            for after, move in self.candidates.after_event(local, before, number):
                 if move is None:
-                    yield _Way(way, clock, after, event=True)
+                    yield _Way(way, clock - 1, after, event=True)
                 else:
                     wrote = None if move.effect is None else move.effect.wrote
                     yield _Way(
-                        way, clock, after, move.leaf, event.record, event=True,
+                        way, clock - 1, after, move.leaf, event.record, event=True,
                         spends=move.spends, wrote=wrote,
                     )  # fmt: skip
         else:
-            yield _Way(way, clock, local, event=True)
+            yield _Way(way, clock - 1, local, event=True)
 
     def step(self, contender: _Contender, number: int, record: Input) -> None:
         latest = self.abstraction.latest[number]
         self.extend(contender, latest)
-        step = self.abstraction.step(record)
-        told = self.candidates.told(step, contender.node)
+        step = self.abstraction.step(record, contender.sight)
+        told = self.candidates.told(step)
         _, leaf = self.candidates.told_of(told)
         found: _Frontier = {}
         for (clock, local), way in contender.frontier.items():

@@ -7,27 +7,26 @@ sessions end, is known from the transactions. So the contenders share a clock, t
 events so far, and nothing else, and runs that fit each contender are one run that fits all:
 between two ticks of the clock their steps commute.
 
-Every contender is seen as `n1` of a system with one node, whatever its number, so that what
-was worked out for one serves for all. States, data, steps and events are interned, and whatever
-is asked twice is remembered: of a state, of a set of states, and across recordings.
+Every contender is seen as `n1` of a system with one node, whatever its number (see `Sight`), so
+that what was worked out for one serves for all. States, data, steps and events are interned, and
+whatever is asked twice is remembered: of a state, of a set of states, and across recordings.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
-from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from keepstep.conformance.cells import Cells, Observed
 from keepstep.conformance.election_abstraction import (
-    BARE,
     DUTIES,
     Event,
-    Naming,
+    Sight,
     Step,
     Tree,
     fence_value,
@@ -37,6 +36,7 @@ from keepstep.conformance.election_abstraction import (
     told_value,
     tree_value,
 )
+from keepstep.conformance.one_point import with_one_points
 from keepstep.derive.ast import App, Lit, Name, Spec, walk
 from keepstep.derive.system import Leaf, System, translate
 from keepstep.tla.operations import UNIT
@@ -45,12 +45,14 @@ from keepstep.tla.values import Fn
 __all__ = [
     "FEATURES",
     "MOST_FAULTS",
+    "MULTIS",
     "PARTS",
     "Candidates",
     "Context",
     "Effect",
     "Local",
     "Move",
+    "Shown",
     "Trouble",
     "View",
 ]
@@ -73,20 +75,29 @@ PARTS = (
 _MODE, _SESSION, _TICKET, _FENCE, _INBOX, _REQUEST, _SESSIONS, _LIVE = range(8)
 _LATE, _WATCHED = 9, 11
 _OWN = len(PARTS)
+_AROUND = ("tree", "wipes", "faults", "ghostWrite")
+_TREE, _WIPES, _FAULTS, _GHOST = _OWN, _OWN + 2, _OWN + 3, _OWN + 4
+"""The cells that follow a contender's own; the data have two, for its directories."""
 
 _NOT_LOCAL = frozenset({"Exorcise", "Intrude", "RemoveParent", "Wipe"})
-_MULTIS = frozenset({"FoundEpoch", "RaiseEpoch", "WriteFenced"})
+MULTIS = frozenset({"FoundEpoch", "RaiseEpoch", "WriteFenced"})
 """Requests that are one multi each."""
 _NEEDLESS = frozenset({"DropLate"})
-"""With stragglers nothing is ever barred by a late request, so dropping one enables nothing."""
+"""With stragglers nothing is ever barred by a late request, so dropping one enables nothing.
+`Candidates.without_lost` does it where it saves candidates."""
 _UNHEARD = frozenset({"S!ApplyLate"})
 """Where the log shows nothing of it, it is as good as never tried."""
+
+Shown = tuple[int, str]
+"""Session and name of a request that the log shows."""
 
 Local = tuple[Any, ...]
 """The values of one contender's variables and of its living sessions, in the order of `PARTS`."""
 
 
+_DATA = 3
 _ALL = 7
+"""The bits of the data in a `Context`, and all of them."""
 
 
 class Context:
@@ -95,22 +106,25 @@ class Context:
     Bit 1 is the directory of tickets, bit 2 that of the epoch, bit 4 how often all data was lost.
     The projection to all is the number of the data and how often it was lost. It is worked out
     when something is asked of it, because most steps ask for nothing.
+
+    Attributes:
+        tree: The data, with the numbers that the recording gives to nodes.
     """
 
-    __slots__ = ("_candidates", "_node", "_parts", "_tree", "_wipes")
+    __slots__ = ("_candidates", "_parts", "_sight", "_wipes", "tree")
 
-    def __init__(self, candidates: Candidates, tree: Tree, wipes: int, node: int) -> None:
+    def __init__(self, candidates: Candidates, tree: Tree, wipes: int, sight: Sight) -> None:
         self._candidates = candidates
-        self._tree = tree
+        self.tree = tree
         self._wipes = wipes
-        self._node = node
+        self._sight = sight
         self._parts: tuple[Any, ...] = ()
 
     def __getitem__(self, bits: int) -> Any:
         if not bits:
             return 0
         if not self._parts:
-            number, latch, epochs = self._candidates.directories(self._tree, self._node)
+            number, latch, epochs = self._candidates.directories(self._sight.tree(self.tree))
             wipes = self._wipes
             self._parts = (
                 0, latch, epochs, (latch, epochs), wipes, (latch, wipes), (epochs, wipes),
@@ -195,23 +209,29 @@ class Move(NamedTuple):
     tells: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A recorded step as values of the specification."""
-
-    step: Step
-    leaf: Leaf | None
-    told: Fn | None
-    session: frozenset[Any]
-    ticket: frozenset[Any]
-    fence: frozenset[Any]
-    request: Fn | None
-
-
 _Code = tuple[int, ...]
 _Changes = tuple[tuple[int, int], ...]
-_Result = tuple[Leaf, _Changes]
 _Node = tuple[Any, ...]
+
+
+class _Result(NamedTuple):
+    """What an action does in some states.
+
+    Attributes:
+        leaf: The action.
+        own: The cells of the contender that it assigns.
+        around: The other cells that it assigns, but for the count of faults.
+        spends: Whether it counts as a fault.
+        shows: Whether the log may have to show it.
+    """
+
+    leaf: Leaf
+    own: _Changes
+    around: dict[int, int]
+    spends: bool
+    shows: bool
+
+
 _ANSWERS = ("S!Serve", "S!Miss", "S!Refuse")
 _ENDINGS = frozenset({"S!Expire", "S!Haunt", "S!Reap"})
 _LAGGING = "S!FallBehind"
@@ -221,20 +241,43 @@ V = TypeVar("V")
 
 
 class _Known(Generic[V]):
-    """What is known of something, by the parts of the context that it depends on."""
+    """What is known by a number, and by the parts of the context that it depends on.
 
-    __slots__ = ("bits", "found")
+    Attributes:
+        always: What depends on none of them, which is most.
+    """
+
+    __slots__ = ("_found", "always")
 
     def __init__(self) -> None:
-        self.bits = 0
-        self.found: dict[Any, V] = {}
+        self.always: dict[int, V] = {}
+        self._found: dict[int, tuple[int, dict[Any, V]]] = {}
 
-    def put(self, value: V, bits: int, context: Context) -> None:
-        """Remember a value that depends on these parts of a context."""
-        if bits | self.bits != self.bits:
-            self.bits |= bits
-            self.found = {}
-        self.found[context[self.bits]] = value
+    def get(self, number: int, context: Context) -> tuple[V | None, int]:
+        """What is known, and the parts of the context that it depends on."""
+        if number in self.always:
+            return self.always[number], 0
+        if number in self._found:
+            bits, found = self._found[number]
+            return found.get(context[bits]), bits
+        return None, 0
+
+    def __len__(self) -> int:
+        return len(self.always) + len(self._found)
+
+    def put(self, number: int, value: V, bits: int, context: Context) -> None:
+        """Remember a value that depends on these parts of a context.
+
+        What was worked out without a look at the context is the same in every other.
+        """
+        if not bits:
+            self.always[number] = value
+            return
+        before, found = self._found.get(number, (0, {}))
+        if bits | before != before:
+            bits, found = bits | before, {}
+            self._found[number] = (bits, found)
+        found[context[bits | before]] = value
 
 
 class _Diagram:
@@ -250,10 +293,10 @@ class _Diagram:
         cells: How states are divided.
     """
 
-    __slots__ = ("_leaf", "_observed", "_start")
+    __slots__ = ("_observed", "_start", "leaf")
 
     def __init__(self, leaf: Leaf, cells: Cells) -> None:
-        self._leaf = leaf
+        self.leaf = leaf
         self._observed = Observed(cells)
         self._start: dict[int, _Node] = {}
 
@@ -271,7 +314,7 @@ class _Diagram:
         observed = self._observed
         observed.begin(state)
         changes = observed.cells.changes
-        results = [(self._leaf, changes(update)) for update in self._leaf.run(observed)]
+        results = [_result(self.leaf, changes(update)) for update in self.leaf.run(observed)]
         branches, value, bits = self._start, 0, 0
         for cell in observed.reads:
             # What was asked for on the way here is asked for again, in the same order.
@@ -285,6 +328,14 @@ class _Diagram:
 
 _BIT_OF = (2, 1, 4, 0, 0)
 """The bits of the cells that follow a contender's own: epochs, latch, wipes, and what is fixed."""
+
+
+def _result(leaf: Leaf, changes: _Changes) -> _Result:
+    own = tuple((cell, value) for cell, value in changes if cell < _OWN)
+    around = {cell: value for cell, value in changes if cell >= _OWN}
+    spends = around.pop(_FAULTS, None) is not None
+    ends = any(cell == _LIVE for cell, _ in own)
+    return _Result(leaf, own, around, spends, bool(around) or ends or leaf.label == "S!Touch")
 
 
 class _Group:
@@ -302,7 +353,7 @@ class _Group:
     def __init__(self, diagrams: tuple[_Diagram, ...], silent: _Group | None = None) -> None:
         self.diagrams = diagrams
         self.silent = silent
-        self.moves: dict[int, _Known[list[Move]]] = {}
+        self.moves = _Known[tuple[Move, ...]]()
 
     def results(self, state: Sequence[int]) -> tuple[list[_Result], int]:
         """What the actions do in a state, and which parts of the context they asked for."""
@@ -316,16 +367,43 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True)
+class _Told:
+    """A recorded step as values of the specification.
+
+    Attributes:
+        action: What it does; None if no action can be triggered by what it was told.
+        told: What it was told; None of a command.
+        before: The cells that it needs.
+        after: The cells that it leads to.
+        asks: Number of what is asked for; `_NOTHING`, or `_TOO_MUCH`.
+    """
+
+    action: _Diagram | None
+    told: Fn | None
+    before: _Changes
+    after: _Changes
+    asks: int
+
+
+_NOTHING = -1
+_TOO_MUCH = -2
+"""No action asks for two things at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Expectation:
     """What a contender is told next.
 
     Attributes:
         tells: Number of it; -1 if it may be anything.
         group: The actions that can lead to it.
+        settles: Whether states in which it was told it are enough once there are any, and are
+            left as they are until it has read it.
     """
 
     tells: int
     group: _Group
+    settles: bool = False
 
     def admits(self, move: Move) -> bool:
         """Whether a step tells the contender nothing else."""
@@ -413,12 +491,16 @@ class Candidates:
 
     Attributes:
         system: Its translation for one node.
+        locals: The states, by their numbers.
+        sets: The sets of states, by theirs.
+        views: What else is known of a contender, by theirs.
+        late: For each set how the log would show the late requests in it.
         remembered: For how many states the steps of their environment are remembered.
     """
 
     def __init__(self, spec: Spec, features: frozenset[str] = FEATURES) -> None:
         self.system: System = translate(
-            spec,
+            with_one_points(spec),
             {
                 "NODES": frozenset({ME}),
                 "DUTIES": frozenset(f"{duty}_OF_DUTY" for duty in DUTIES),
@@ -433,26 +515,24 @@ class Candidates:
         }
         self.comments = _comments(spec)
         start = next(self.system.initial())
-        around = ("tree", "wipes", "faults", "ghostWrite")
         # A contender's own cells come first, one for each part; then those of the environment.
-        self._cells = Cells(self.system.variables, start, (*PARTS, *around))
-        self._tree_at, self._wipes_at, self._faults_at, self._ghost_at = (
-            self._cells.first[self.system.number(name)] for name in around
-        )
-        self._request_at = self.system.number("request")
-        self._no_faults = self._cells.number(self._faults_at, 0)
-        self._no_write = self._cells.number(self._ghost_at, frozenset())
+        self._cells = Cells(self.system.variables, start, (*PARTS, *_AROUND))
+        self._no_faults = self._cells.number(_FAULTS, 0)
+        self._no_write = self._cells.number(_GHOST, frozenset())
         self.roles: dict[str, list[Leaf]] = {}
+        self._actions: dict[str, list[_Diagram]] = {}
         self._inputs = frozenset(re.findall(r"(\w+)\(", spec.aliases["input"].text))
         self._around: list[Leaf] = []
-        self.wipe_leaf = next(leaf for leaf in self.system.leaves if leaf.label == "S!Wipe")
+        wipe = next(leaf for leaf in self.system.leaves if leaf.label == "S!Wipe")
         for leaf in self.system.leaves:
             name = leaf.label.rpartition("!")[2]
             if leaf.label.startswith("C!") or name == "Resign":
                 self.roles.setdefault(name, []).append(leaf)
+                self._actions.setdefault(name, []).append(_Diagram(leaf, self._cells))
             elif name not in _NOT_LOCAL | _NEEDLESS:
                 self._around.append(leaf)
         self._diagrams = [(leaf.label, _Diagram(leaf, self._cells)) for leaf in self._around]
+        self._wipe = _Diagram(wipe, self._cells)
         self._means = {leaf.label: _meaning(spec, leaf.label) for leaf in self._around}
         self._answers = frozenset[str]().union(
             *(means.variants for label, means in self._means.items() if label.startswith(_ANSWERS))
@@ -461,8 +541,8 @@ class Candidates:
         self._writing: dict[str, _Group] = {}
         self._groups: dict[tuple[str, Trouble], _Group] = {}
         self._expectations: list[_Expectation] = []
-        self._expectation_numbers: dict[tuple[int, Trouble], int] = {}
-        self._expected: dict[tuple[int | None, Trouble], int] = {}
+        self._expectation_numbers: dict[tuple[int, Trouble, bool], int] = {}
+        self._expected: dict[tuple[int | None, Trouble, bool], int] = {}
         self._no_input = self._cells.number(_INBOX, Fn(tag="NoInput", value=UNIT))
         self._asks_none = self._cells.number(_REQUEST, Fn(tag="NoRequest", value=UNIT))
         everything = self._group(lambda label: label not in _ENDINGS | _UNHEARD)
@@ -473,22 +553,26 @@ class Candidates:
         self._trees: list[_Code] = []
         self._tree_numbers: dict[_Code, int] = {}
         self.sets: list[frozenset[int]] = []
+        self.late: list[frozenset[Shown]] = []
         self._set_numbers: dict[frozenset[int], int] = {}
         self._told: list[_Told] = []
         self._told_numbers: dict[Any, int] = {}
-        self._steps: dict[tuple[int, Step], int] = {}
+        self._steps: dict[Step, int] = {}
         self._events: list[_Shown] = []
         self._event_numbers: dict[Any, int] = {}
-        self._ends: dict[tuple[int, Any], list[Move]] = {}
-        self._closed: dict[tuple[int, View], _Known[int]] = {}
+        self._ends: dict[tuple[int, Any], tuple[Move, ...]] = {}
+        self.views: list[View] = []
+        self._view_numbers: dict[View, int] = {}
+        self._looking: dict[tuple[int, bool, int], int] = {}
+        self._closed: list[_Known[int]] = []
+        self._trimmed: dict[tuple[int, frozenset[Shown]], int] = {}
         self._stepped: dict[tuple[int, int], int] = {}
         self._after_event: dict[tuple[int, Any, int, int], int] = {}
         self._after_wipe: dict[int, int] = {}
         self._served: dict[int, int] = {}
-        self._single: dict[tuple[int, int], int] = {}
-        self._seen_trees: dict[tuple[Tree, int], int] = {}
+        self._seen_trees: dict[Tree, int] = {}
         self.remembered = 0
-        self._nowhere = self.context(BARE, 0, 1)
+        self._nowhere = self._cells.encode(start)[_OWN:]
         self.empty = self._set(frozenset())
         self.start = self._set(frozenset({self._local(self._cells.encode(start)[:_OWN])}))
 
@@ -508,6 +592,8 @@ class Candidates:
         if number is None:
             number = self._set_numbers[members] = len(self.sets)
             self.sets.append(members)
+            late = frozenset[Any]().union(*(self.locals[at][_LATE] for at in members))
+            self.late.append(frozenset(map(_shown, late)))
         return number
 
     def _tree(self, code: _Code) -> int:
@@ -517,23 +603,16 @@ class Candidates:
             self._trees.append(code)
         return number
 
-    def tree(self, tree: Tree, node: int) -> int:
-        """The number of data as a contender sees it: itself as the first node."""
-        key = (tree, node)
-        number = self._seen_trees.get(key)
-        if number is None:
-            value = tree_value(tree, seen_by(node))
-            code = self._cells.encode_value(self.system.number("tree"), value)
-            number = self._seen_trees[key] = self._tree(code)
-        return number
-
-    def context(self, tree: Tree, wipes: int, node: int) -> Context:
+    def context(self, tree: Tree, wipes: int, sight: Sight) -> Context:
         """The environment of a contender."""
-        return Context(self, tree, wipes, node)
+        return Context(self, tree, wipes, sight)
 
-    def directories(self, tree: Tree, node: int) -> tuple[int, int, int]:
+    def directories(self, tree: Tree) -> tuple[int, int, int]:
         """The number of data as a contender sees it, of its tickets, and of its epoch."""
-        number = self.tree(tree, node)
+        number = self._seen_trees.get(tree)
+        if number is None:
+            code = self._cells.encode_value(self.system.number("tree"), tree_value(tree))
+            number = self._seen_trees[tree] = self._tree(code)
         epochs, latch = self._trees[number]
         return number, latch, epochs
 
@@ -551,28 +630,21 @@ class Candidates:
         """A state of the system from a contender's part of it."""
         tree, wipes = context[_ALL]
         return (
-            *self._codes[local], *self._trees[tree], self._cells.number(self._wipes_at, wipes),
+            *self._codes[local], *self._trees[tree], self._cells.number(_WIPES, wipes),
             self._no_faults, self._no_write,
         )  # fmt: skip
 
-    def _run(self, leaf: Leaf, local: int) -> Iterator[tuple[_Code, _Changes]]:
-        """The parts of a contender after an action that does not read the data."""
-        observed = Observed(self._cells)
-        observed.begin(self._code(local, self._nowhere))
-        for update in leaf.run(observed):
-            changes = self._cells.changes(update)
-            after = list(self._codes[local])
-            for cell, value in changes:
-                if cell < _OWN:
-                    after[cell] = value
-            yield tuple(after), changes
+    def _take(self, action: _Diagram, local: int) -> list[_Result]:
+        """What an action does that does not read the data."""
+        code = (*self._codes[local], *self._nowhere)
+        return action.results(code)[1]  # type: ignore[no-any-return]
 
     # --- The environment ---
 
     def _group(self, belongs: Callable[[str], bool], silent: _Group | None = None) -> _Group:
         return _Group(tuple(d for label, d in self._diagrams if belongs(label)), silent)
 
-    def expectation(self, told: int | None, trouble: Trouble) -> int:
+    def expectation(self, told: int | None, trouble: Trouble, *, settles: bool = False) -> int:
         """The number of an expectation of what a contender is told next.
 
         What it is told otherwise would stay unread for ever, so the steps of the environment
@@ -581,17 +653,19 @@ class Candidates:
         Args:
             told: Number of the next recorded step that is no command; None if there is none.
             trouble: What may go wrong before.
+            settles: Whether it is enough to look at states in which it was told so, once there
+                are any.
         """
-        key = (told, trouble)
+        key = (told, trouble, settles)
         known = self._expected.get(key)
         if known is None:
-            known = self._expected[key] = self._expectation(told, trouble)
+            known = self._expected[key] = self._expectation(told, trouble, settles=settles)
         return known
 
-    def _expectation(self, told: int | None, trouble: Trouble) -> int:
+    def _expectation(self, told: int | None, trouble: Trouble, *, settles: bool) -> int:
         value = None if told is None else self._told[told].told
         tells = -1 if value is None else self._cells.number(_INBOX, value)
-        number = self._expectation_numbers.get((tells, trouble))
+        number = self._expectation_numbers.get((tells, trouble, settles))
         if number is None:
             tag = "" if value is None else str(value["tag"])
             group = self._groups.get((tag, trouble))
@@ -604,8 +678,8 @@ class Candidates:
                 )
                 group = self._group(helps.__contains__, silent if tag else None)
                 self._groups[tag, trouble] = group
-            number = self._expectation_numbers[tells, trouble] = len(self._expectations)
-            self._expectations.append(_Expectation(tells, group))
+            number = self._expectation_numbers[tells, trouble, settles] = len(self._expectations)
+            self._expectations.append(_Expectation(tells, group, settles))
         return number
 
     def _may_help(self, label: str, tag: str, trouble: Trouble) -> bool:
@@ -638,33 +712,29 @@ class Candidates:
             )
         return group
 
-    def moves(self, local: int, context: Context, group: _Group) -> tuple[list[Move], int]:
+    def moves(self, local: int, context: Context, group: _Group) -> tuple[tuple[Move, ...], int]:
         """The steps of some actions of the environment that concern a contender in a state.
 
         Returns:
             The steps, and which parts of the context they depend on, as bits.
         """
-        known = group.moves.get(local)
-        if known is None:
-            known = group.moves[local] = _Known()
-        key = context[known.bits]
-        moves = known.found.get(key)
+        moves, bits = group.moves.get(local, context)
         if moves is None:
             results, bits = group.results(self._code(local, context))
-            moves = list(self._read_moves(local, context, results))
-            if any(move.effect is not None and move.effect.tree >= 0 for move in moves):
-                bits = _ALL
+            moves = tuple(self._read_moves(local, context, results))
+            if any(result.around for result in results):
+                bits |= _DATA  # What becomes of the data is compared with what they were.
             self.remembered += 1
-            known.put(moves, bits, context)
-        return moves, known.bits
+            group.moves.put(local, moves, bits, context)
+        return moves, bits
 
-    def endings(self, local: int, context: Context) -> list[Move]:
+    def endings(self, local: int, context: Context) -> tuple[Move, ...]:
         """The ends of sessions that may come to a contender in a state."""
         key = (local, context[_ALL])
         known = self._ends.get(key)
         if known is None:
             results, _ = self._endings.results(self._code(local, context))
-            known = self._ends[key] = list(self._read_moves(local, context, results))
+            known = self._ends[key] = tuple(self._read_moves(local, context, results))
         return known
 
     def all_moves(self, local: int, context: Context) -> list[Move]:
@@ -676,36 +746,28 @@ class Candidates:
         self, number: int, context: Context, results: Sequence[_Result]
     ) -> Iterator[Move]:
         code = self._codes[number]
-        for leaf, changes in results:
-            after = list(code)
-            around: dict[int, int] | None = None
-            for cell, value in changes:
-                if cell < _OWN:
-                    after[cell] = value
-                else:
-                    around = around or {}
-                    around[cell] = value
-            local = self._local(tuple(after))
-            effect = None
-            counted = around is None or around.keys() <= {self._faults_at}
-            if not counted or after[_LIVE] != code[_LIVE] or leaf.label == "S!Touch":
-                effect = self._effect(leaf, number, local, around or {}, context)
-            spends = around is not None and self._faults_at in around
-            answers = leaf.label.startswith(_ANSWERS)
+        for result in results:
+            after = _changed(code, result.own)
+            local = self._local(after)
+            effect = self._effect(result, number, local, context) if result.shows else None
+            answers = result.leaf.label.startswith(_ANSWERS)
             tells = after[_INBOX] if after[_INBOX] != code[_INBOX] else -1
-            yield Move(leaf, local, effect, spends, answers, tells)
+            yield Move(result.leaf, local, effect, result.spends, answers, tells)
 
-    def _effect(
-        self, leaf: Leaf, number: int, local: int, around: dict[int, int], context: Context
-    ) -> Effect | None:
+    def _effect(self, result: _Result, number: int, local: int, context: Context) -> Effect | None:
+        leaf, around = result.leaf, result.around
         before, after = self.locals[number], self.locals[local]
-        old = self._trees[context[_ALL][0]]
-        new = tuple(around.get(self._tree_at + at, value) for at, value in enumerate(old))
-        tree = -1 if new == old else self._tree(new)
-        accepted = self._cells.values[self._ghost_at][around.get(self._ghost_at, self._no_write)]
-        wrote = next((write["fence"] for write in accepted), None)
-        opened = max((s["number"] for s in after[_LIVE] - before[_LIVE]), default=0)
-        ended = max((s["number"] for s in before[_LIVE] - after[_LIVE]), default=0)
+        tree, wrote = -1, None
+        if around:
+            old = self._trees[context[_ALL][0]]
+            new = tuple([around.get(_TREE + at, value) for at, value in enumerate(old)])
+            tree = -1 if new == old else self._tree(new)
+            accepted = self._cells.values[_GHOST][around.get(_GHOST, self._no_write)]
+            wrote = next((write["fence"] for write in accepted), None)
+        opened = ended = 0
+        if before[_LIVE] is not after[_LIVE]:
+            opened = max((s["number"] for s in after[_LIVE] - before[_LIVE]), default=0)
+            ended = max((s["number"] for s in before[_LIVE] - after[_LIVE]), default=0)
         touched = None
         if leaf.label == "S!Touch":
             touched = next(iter(before[_WATCHED]))
@@ -732,65 +794,129 @@ class Candidates:
             return effect.touched in view.touched
         return effect.ended in view.ended
 
-    def close(self, members: int, context: Context, view: View) -> int:
-        """All states that the environment can lead to, without an event."""
-        known = self._closed.get((members, view))
-        if known is None:
-            known = self._closed[members, view] = _Known()
-        closed = known.found.get(context[known.bits])
+    def view(self, view: View) -> int:
+        """The number of a view."""
+        number = self._view_numbers.get(view)
+        if number is None:
+            number = self._view_numbers[view] = len(self.views)
+            self.views.append(view)
+            self._closed.append(_Known())
+        return number
+
+    def looking(self, view: int, expects: int, *, waits: bool) -> int:
+        """The number of a view with something else to wait for and to expect."""
+        key = (view, waits, expects)
+        number = self._looking.get(key)
+        if number is None:
+            changed = self.views[view]._replace(waits=waits, expects=expects)
+            number = self._looking[key] = self.view(changed)
+        return number
+
+    def close(self, members: int, context: Context, view: int) -> int:
+        """All states that the environment can lead to, without an event.
+
+        Args:
+            members: Number of the set of states.
+            context: The environment.
+            view: Number of what else is known.
+        """
+        known = self._closed[view]
+        closed = known.always.get(members)
         if closed is None:
-            found, bits = self._close(members, context, view)
+            closed, _ = known.get(members, context)
+        if closed is None:
+            found, bits = self._close(members, context, self.views[view])
             closed = self._set(frozenset(found))
-            known.put(closed, bits, context)
-            if closed != members:  # What is closed stays so.
-                self._closed.setdefault((closed, view), _Known()).put(closed, bits, context)
+            known.put(members, closed, bits, context)
+            known.put(closed, closed, bits, context)  # What is closed stays so.
         return closed
 
     def _close(self, members: int, context: Context, view: View) -> tuple[set[int], int]:
-        found = set(self.sets[members])
+        expected = self._expectations[view.expects]
+        group = expected.group
+        found = self._settled(set(self.sets[members]), expected)
         todo = list(found)
         bits = 0
-        group = self._expectations[view.expects].group
         silent = group.silent or group
         while todo:
             local = todo.pop()
             told = self._codes[local][_INBOX] != self._no_input
+            if told and expected.settles:
+                continue
             moves, read = self.moves(local, context, silent if told else group)
             bits |= read
             if view.ended and any(s["number"] in view.ended for s in self.locals[local][_LIVE]):
-                moves = [*moves, *self.endings(local, context)]
+                moves = (*moves, *self.endings(local, context))
                 bits = _ALL
             for move in moves:
                 if move.local not in found and self.allows(view, move):
                     found.add(move.local)
                     todo.append(move.local)
-        return found, bits
+        return self._settled(found, expected), bits
+
+    def _settled(self, found: set[int], expected: _Expectation) -> set[int]:
+        """Only those that were told what is expected, if that settles it and there are any."""
+        if not expected.settles:
+            return found
+        return {at for at in found if self._codes[at][_INBOX] == expected.tells} or found
+
+    def without_lost(self, members: int, shown: frozenset[Shown]) -> int:
+        """The states of a set without the late requests that will never be seen in the log.
+
+        A late request bars nothing, and may be lost at any time; so nothing is lost by that.
+
+        Args:
+            members: Number of the set of states.
+            shown: The sessions and names of the requests that the log will show.
+        """
+        if self.late[members] <= shown:
+            return members
+        key = (members, shown)
+        known = self._trimmed.get(key)
+        if known is None:
+            found = frozenset(self._without_lost(at, shown) for at in self.sets[members])
+            known = self._trimmed[key] = self._set(found)
+        return known
+
+    def _without_lost(self, local: int, shown: frozenset[Shown]) -> int:
+        late = self.locals[local][_LATE]
+        kept = frozenset(flight for flight in late if _shown(flight) in shown)
+        number = self._cells.number(_LATE, kept)
+        return self._local(_changed(self._codes[local], ((_LATE, number),)))
 
     # --- Events ---
 
-    def event(self, event: Event, node: int) -> int:
-        """The number of an event of a contender's own requests or sessions."""
-        tree = self.tree(event.tree, node)
-        # All of it but its place in the recording; the data as this contender sees them.
-        key = (tree, event._replace(tree=BARE, record=0))
+    def event(self, event: Event, sight: Sight, after: Context) -> int:
+        """The number of an event of a contender's own requests or sessions.
+
+        Args:
+            event: The event.
+            sight: How the contender sees it.
+            after: Its environment afterwards.
+        """
+        tree = after[_ALL][0]
+        asked = None if event.request is None else sight.request(event.request)
+        # What a step of the environment is compared with.
+        key = (
+            tree, event.session, asked, event.serves, event.wrote, event.ended, event.refused,
+            event.for_itself,
+        )  # fmt: skip
         number = self._event_numbers.get(key)
         if number is None:
             number = self._event_numbers[key] = len(self._events)
-            name = seen_by(node)
             request = None
-            if event.request:
-                fields = (*event.request, DUTIES[0]) if event.wrote else event.request
-                request = request_value(fields, name)
+            if asked is not None:
+                request = request_value((*asked, DUTIES[0]) if event.wrote else asked)
             wrote = fence_value(event.wrote) if event.wrote else None
             self._events.append(_Shown(event, tree, request, wrote))
         return number
 
-    def happen(self, members: int, context: Context, event: int, view: View) -> int:
+    def happen(self, members: int, context: Context, event: int, expects: int) -> int:
         """The states after an event of the contender's own."""
-        key = (members, context[_ALL], event, view.expects)
+        key = (members, context[_ALL], event, expects)
         known = self._after_event.get(key)
         if known is None:
-            expected = self._expectations[view.expects]
+            expected = self._expectations[expects]
             found = frozenset(
                 after
                 for local in self.sets[members]
@@ -856,52 +982,56 @@ class Candidates:
 
     def wiped(self, local: int) -> int:
         """The state after the loss of all data."""
-        ((after, _),) = self._run(self.wipe_leaf, local)
-        return self._local(after)
+        (result,) = self._take(self._wipe, local)
+        return self._local(_changed(self._codes[local], result.own))
 
     # --- Steps of the contender ---
 
-    def told(self, step: Step, node: int) -> int:
-        """The number of a recorded step.
+    def told(self, step: Step) -> int:
+        """The number of a recorded step, as its contender sees it.
 
         Raises:
             LocalViolation: It has fields that its input or request cannot have.
         """
-        key = (node, step)
-        number = self._steps.get(key)
+        number = self._steps.get(step)
         if number is not None:
             return number
-        name = seen_by(node)
         is_command = step.told in self.commands.values()
-        value = None if is_command else told_value(step.told, step.content, name)
-        leaf = None
-        for choice in self.roles.get(step.action, ()):
-            payload = tuple(argument.partition("_OF_")[0] for argument in choice.arguments[1:])
+        value = None if is_command else told_value(step.told, step.content)
+        action = None
+        for choice in self._actions.get(step.action, ()):
+            arguments = choice.leaf.arguments[1:]
+            payload = tuple(argument.partition("_OF_")[0] for argument in arguments)
             # Only a command has parameters, and only it may trigger the action.
             if self.commands.get(step.action) == (step.told if is_command else None) and (
                 payload == (step.content if is_command else ())
             ):
-                leaf = choice
+                action = choice
         session, ticket, fence = step.facts
-        told = _Told(
-            step,
-            leaf,
-            value,
-            frozenset() if session is None else frozenset({session}),
-            frozenset() if ticket is None else frozenset({ticket_value(ticket, name)}),
-            frozenset() if fence is None else frozenset({fence_value(fence)}),
-            request_value(step.requests[0], name) if step.requests else None,
-        )
-        seen = (
-            step.action, step.before, step.after, len(step.requests), told.told, told.session,
-            told.ticket, told.fence, told.request, (step.told, step.content) if is_command else (),
-        )  # fmt: skip
-        number = self._told_numbers.get(seen)
+        before: dict[int, Any] = {_MODE: step.before}
+        if value is not None:
+            before[_INBOX] = value
+        after = {
+            _MODE: step.after,
+            _SESSION: frozenset() if session is None else frozenset({session}),
+            _TICKET: frozenset() if ticket is None else frozenset({ticket_value(ticket)}),
+            _FENCE: frozenset() if fence is None else frozenset({fence_value(fence)}),
+        }
+        asks = _NOTHING
+        if step.requests:
+            asks = self._cells.number(_REQUEST, request_value(step.requests[0]))
+        if len(step.requests) > 1:
+            asks = _TOO_MUCH
+        told = _Told(action, value, self._numbers(before), self._numbers(after), asks)
+        number = self._told_numbers.get(told)
         if number is None:
-            number = self._told_numbers[seen] = len(self._told)
+            number = self._told_numbers[told] = len(self._told)
             self._told.append(told)
-        self._steps[key] = number
+        self._steps[step] = number
         return number
+
+    def _numbers(self, values: Mapping[int, Any]) -> _Changes:
+        return tuple((cell, self._cells.number(cell, value)) for cell, value in values.items())
 
     def step(self, members: int, told: int) -> int:
         """The states after a recorded step."""
@@ -915,70 +1045,54 @@ class Candidates:
 
     def step_one(self, local: int, told: int) -> int:
         """The state after a recorded step; -1 if the specification has no such step here."""
-        key = (local, told)
-        known = self._single.get(key)
-        if known is None:
-            known = self._single[key] = self._step_one(local, self._told[told])
-        return known
-
-    def _step_one(self, number: int, told: _Told) -> int:
-        local, step = self.locals[number], told.step
-        if told.leaf is None or local[_MODE] != step.before or len(step.requests) > 1:
+        step = self._told[told]
+        code = self._codes[local]
+        if step.action is None or any(code[cell] != value for cell, value in step.before):
             return -1
-        if told.told is not None and local[_INBOX] != told.told:
-            return -1
-        for code, changes in self._run(told.leaf, number):
-            after = self.locals[self._local(code)]
-            same = (
-                after[_MODE] == step.after
-                and after[_SESSION] == told.session
-                and after[_TICKET] == told.ticket
-                and after[_FENCE] == told.fence
-            )
-            asked = any(cell == _REQUEST for cell, _ in changes)
-            requested = after[_REQUEST] if asked else None
-            if same and requested == told.request:
-                return self._local(code)
+        for result in self._take(step.action, local):
+            after = _changed(code, result.own)
+            asks = next((value for cell, value in result.own if cell == _REQUEST), _NOTHING)
+            if asks == step.asks and all(after[cell] == value for cell, value in step.after):
+                return self._local(after)
         return -1
 
     def enabled(self, local: int) -> Iterator[tuple[Leaf, Local]]:
         """What a contender may do in a state, and the state after it."""
-        for leaves in self.roles.values():
-            for leaf in leaves:
-                for code, _ in self._run(leaf, local):
-                    yield leaf, self.locals[self._local(code)]
-
-    def seen_ticket(self, ticket: tuple[int, int], node: int) -> Fn:
-        """A ticket as a contender sees it."""
-        return ticket_value(ticket, seen_by(node))
+        code = self._codes[local]
+        for action in itertools.chain(*self._actions.values()):
+            for result in self._take(action, local):
+                yield action.leaf, self.locals[self._local(_changed(code, result.own))]
 
     def told_of(self, number: int) -> tuple[Fn | None, Leaf | None]:
         """What a recorded step was told, as a value, and its action."""
-        told = self._told[number]
-        return told.told, told.leaf
+        step = self._told[number]
+        return step.told, None if step.action is None else step.action.leaf
 
     def sizes(self) -> Counter[str]:
         """How much is remembered."""
         return Counter(
             states=len(self.locals), sets=len(self.sets), trees=len(self._trees),
-            moves=self.remembered, closures=len(self._closed),
+            moves=self.remembered, closures=sum(map(len, self._closed)),
         )  # fmt: skip
 
 
 def _is_multi(request: Fn) -> bool:
-    return request["tag"] in _MULTIS
+    return request["tag"] in MULTIS
+
+
+def _changed(code: _Code, changes: _Changes) -> _Code:
+    """A state after changes."""
+    after = list(code)
+    for cell, value in changes:
+        after[cell] = value
+    return tuple(after)
+
+
+def _shown(flight: Fn) -> Shown:
+    """How a late request would be seen in the log."""
+    return flight["session"], flight["request"]["tag"]
 
 
 def _comments(spec: Spec) -> dict[str, str]:
     """What the specification says of each labelled action, in its first sentence."""
     return {op.name: op.comment.split(". ")[0] for op in spec.operators.values() if op.comment}
-
-
-@lru_cache(maxsize=1 << 10)
-def seen_by(node: int) -> Naming:
-    """How a contender sees nodes: itself as the first, the others after it in order."""
-
-    def name(other: int) -> str:
-        return ME if other == node else node_name(other + 1 if other < node else other)
-
-    return name

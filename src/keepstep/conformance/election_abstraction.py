@@ -47,7 +47,7 @@ __all__ = [
     "DUTIES",
     "Abstraction",
     "Event",
-    "Naming",
+    "Sight",
     "Step",
     "fence_value",
     "node_name",
@@ -135,6 +135,20 @@ class Event(NamedTuple):
     record: int = 0
 
 
+class _By(NamedTuple):
+    """Whose a transaction was.
+
+    Attributes:
+        node: Number of the node whose request it was; 0 for nobody's.
+        session: The session of that node; 0 for nobody's.
+        record: Number of its record.
+    """
+
+    node: int
+    session: int
+    record: int
+
+
 class Step(NamedTuple):
     """A step of a contender as plain values that can be compared quickly.
 
@@ -155,6 +169,86 @@ class Step(NamedTuple):
     after: str
     facts: tuple[Any, ...]
     requests: tuple[tuple[Any, ...], ...]
+
+
+class Sight:
+    """The nodes of a recording as one contender sees them: itself as node 1.
+
+    What the specification says of one contender knows a ticket of somebody else by its name and
+    its number only, and asks of its owner no more than whether that is a session of its own. So
+    to most contenders all others are alike: whoever draws a number first is node 2, whoever draws
+    the same number after a restart of the numbers is node 3, and so on. Thus different tickets
+    keep different names, and what was worked out in one recording serves for many.
+
+    Args:
+        node: Number of the contender.
+        holders: For each number who drew it, as far as anybody asked; None to tell all other
+            nodes apart, in their order.
+    """
+
+    __slots__ = ("_epochs", "_holders", "_latches", "_tickets", "_znodes", "node")
+
+    def __init__(self, node: int, holders: dict[int, list[int]] | None = None) -> None:
+        self.node = node
+        self._holders = holders
+        self._tickets: dict[tuple[int, int], tuple[int, int]] = {}
+        self._znodes: dict[tuple[int, int, int, int], tuple[int, int, int, int]] = {}
+        self._latches: dict[Directory, Directory] = {}
+        self._epochs: dict[Directory, Directory] = {}
+
+    def ticket(self, ticket: tuple[int, int]) -> tuple[int, int]:
+        """A ticket."""
+        seen = self._tickets.get(ticket)
+        if seen is None:
+            node, number = ticket
+            seen = (self._other(node), number)
+            if self._holders is not None and node != self.node:
+                holders = self._holders.setdefault(number, [])
+                if node not in holders:
+                    holders.append(node)
+                seen = (2 + holders.index(node), number)
+            self._tickets[ticket] = seen
+        return seen
+
+    def tree(self, tree: Tree) -> Tree:
+        """The data."""
+        latch, epochs = self._latches.get(tree.latch), self._epochs.get(tree.epochs)
+        if latch is None:
+            znodes = frozenset([self._drawn(znode) for znode in tree.latch.znodes])
+            latch = Directory(tree.latch.exists, tree.latch.drawn, znodes)
+            self._latches[tree.latch] = latch
+        if epochs is None:
+            raised = frozenset(
+                (name, version, epoch, frozenset(map(self._other, leaders)))
+                for name, version, epoch, leaders in tree.epochs.znodes
+            )
+            epochs = self._epochs[tree.epochs] = tree.epochs._replace(znodes=raised)
+        return Tree(latch, epochs)
+
+    def _drawn(self, znode: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        seen = self._znodes.get(znode)
+        if seen is None:
+            node, number, owner, session = znode
+            seen = (*self.ticket((node, number)), *self._owner(owner, session))
+            self._znodes[znode] = seen
+        return seen
+
+    def request(self, request: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A request of an event: its name, a fence, and a ticket if the log shows one."""
+        name, fence, ticket = request
+        return name, fence, None if ticket is None else self.ticket(ticket)
+
+    def _owner(self, node: int, session: int) -> tuple[int, int]:
+        if self._holders is not None and node != self.node:
+            return 2, 1
+        return self._other(node), session
+
+    def _other(self, node: int) -> int:
+        if node == self.node:
+            return 1
+        if self._holders is not None:
+            return 2
+        return node + 1 if node < self.node else node
 
 
 @lru_cache(maxsize=1 << 16)
@@ -200,6 +294,9 @@ class Abstraction:
     _tree: Tree = BARE
     _stopped: set[int] = field(default_factory=set)
     _opened: set[str] = field(default_factory=set)
+    _tickets: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    _places: dict[str, tuple[tuple[int, int] | None, str]] = field(default_factory=dict)
+    _holders: dict[int, list[int]] = field(default_factory=dict)
     _log: ServerLog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -219,19 +316,19 @@ class Abstraction:
                 self.earliest[number] = recorded.get(before, 0)
                 recorded[before] = len(self.events)
             match record:
+                case Input():
+                    modes[record.process] = record.after
                 case Transaction():
                     self._take(record, number)
+                case Outcome(what="Answer", stale=False):
+                    if prompt and modes.get(record.process) == "waiting":
+                        self.watching.add(number)
+                case Stop():
+                    self._stopped.add(self.processes.get(record.process, 0))
                 case Fault("wipe"):
                     self._tree = BARE
                     self._log.wipe()
                     self._add(Event(0, 0, BARE, wiped=True, cause="Wipe", record=number))
-                case Input(process):
-                    modes[process] = record.after
-                case Outcome(process, what="Answer", stale=False):
-                    if prompt and modes.get(process) == "waiting":
-                        self.watching.add(number)
-                case Stop(process):
-                    self._stopped.add(self.processes.get(process, 0))
         self.latest = self.clocks
         if self.recording.header.log_read == AT_TIMES:
             self.latest = [len(self.events)] * len(self.clocks)
@@ -240,10 +337,21 @@ class Abstraction:
         """Number processes and sessions before anything refers to them."""
         counts: dict[int, int] = {}
         opened: dict[str, int] = {}
+        writes: list[Transaction] = []
         for number, record in enumerate(self.recording.records):
             match record:
-                case Transaction(session=session, does="open"):
-                    opened[session] = number
+                case Input():
+                    if record.told == "Connected":
+                        session = str(record.content.get("session", ""))
+                        node_number = self.processes.get(record.process, 0)
+                        if session not in self.sessions:
+                            counts[node_number] = counts.get(node_number, 0) + 1
+                            self.sessions[session] = (node_number, counts[node_number])
+                case Transaction():
+                    if record.does == "open":
+                        opened[record.session] = number
+                    elif record.changes:
+                        writes.append(record)
                 case Start(process, _, node):
                     if process in self.processes or node in self._nodes:
                         raise LocalViolation(
@@ -251,21 +359,16 @@ class Abstraction:
                             f" {process!r} or its node began before; each life has names of its own"
                         )
                     self.processes[process] = self._nodes[node] = len(self.processes) + 1
-                case Input(process, told="Connected"):
-                    session = str(record.content.get("session", ""))
-                    node_number = self.processes.get(process, 0)
-                    if session not in self.sessions:
-                        counts[node_number] = counts.get(node_number, 0) + 1
-                        self.sessions[session] = (node_number, counts[node_number])
-        self._introduce_untold(opened)
+        self._introduce_untold(opened, [w for w in writes if w.session not in self.sessions])
 
-    def _introduce_untold(self, opened: dict[str, int]) -> None:
+    def _introduce_untold(self, opened: dict[str, int], writes: Sequence[Transaction]) -> None:
         """Number the session of a contender that ended before it was told of that session.
 
         Its client may have sent what was asked for once more under it, and drawn a ticket so.
 
         Args:
             opened: For each session that began the number of its record.
+            writes: What was written under sessions that nobody was told of.
         """
         last: dict[int, int] = {}
         counts: dict[int, int] = {}
@@ -273,16 +376,16 @@ class Abstraction:
         for session, (node, count) in self.sessions.items():
             last[node] = max(last.get(node, -1), opened.get(session, never))
             counts[node] = max(counts.get(node, 0), count)
-        for record in self.recording.records:
-            if not isinstance(record, Transaction) or record.session in self.sessions:
+        for write in writes:
+            if write.session in self.sessions:
                 continue
-            began = opened.get(record.session, -1)
-            for change in record.changes:
+            began = opened.get(write.session, -1)
+            for change in write.changes:
                 directory, _, name = change.path.rpartition("/")
                 read = _read_ticket(name) if directory == self.recording.header.latch else None
                 node = 0 if read is None else self._nodes.get(read[0], 0)
                 if change.do == "create" and node and began > last.get(node, -1):
-                    self.sessions[record.session] = (node, counts.get(node, 0) + 1)
+                    self.sessions[write.session] = (node, counts.get(node, 0) + 1)
                     # Under one session only: after that it has to be told of it first.
                     last[node] = never
 
@@ -306,164 +409,204 @@ class Abstraction:
                 if node:
                     self._add(Event(node, session, self._tree, opened=True, record=number))
             case "close":
-                self._close(transaction, node, session, number)
+                self._close(transaction, _By(node, session, number))
             case "refuse":
                 # The last request of a session may be refused because of its end.
                 if node and not after_its_end:
                     own = not 0 <= transaction.refused < _GUARDS
-                    refusal = Event(node, session, self._tree, refused=True, for_itself=own)
-                    self._add(refusal._replace(record=number))
+                    self._add(
+                        Event(
+                            node, session, self._tree, refused=True, for_itself=own, record=number
+                        )
+                    )
             case _:
-                self._write(transaction, node, session, number)
+                self._write(transaction, _By(node, session, number))
 
-    def _close(self, transaction: Transaction, node: int, session: int, number: int) -> None:
-        latch = self._tree.latch
+    def _close(self, transaction: Transaction, by: _By) -> None:
+        tree = self._tree
         gone = {found for path in transaction.deleted if (found := self._ticket_at(path))}
-        left = frozenset(z for z in latch.znodes if z[:2] not in gone)
-        tree = self._tree._replace(latch=latch._replace(znodes=left))
-        if node:
-            self._add(Event(node, session, tree, ended=True, record=number))
-        elif tree != self._tree:
-            self._add(Event(0, 0, tree, assumed=True, record=number))
+        if gone:
+            left = frozenset(z for z in tree.latch.znodes if z[:2] not in gone)
+            if left != tree.latch.znodes:
+                tree = self._with_tickets(left)
+        if by.node:
+            self._add(Event(by.node, by.session, tree, ended=True, record=by.record))
+        elif tree is not self._tree:
+            self._add(Event(0, 0, tree, assumed=True, record=by.record))
 
     def _write(  # noqa: C901 - a case for each kind of change
-        self, transaction: Transaction, node: int, session: int, number: int
+        self, transaction: Transaction, by: _By
     ) -> None:
         header, changes = self.recording.header, transaction.changes
-        base = Event(node, session, self._tree, record=number)
-        guards = [c for c in changes if c.do == "check"]
-        fence = next((f for c in guards if (f := self._epoch_at(c.path))), None)
-        ticket = next((t for c in guards if (t := self._ticket_at(c.path))), None)
+        fence: tuple[int, int] | None = None
+        ticket: tuple[int, int] | None = None
+        for change in changes:
+            if change.do == "check":
+                found, epoch = self._at(change.path)
+                ticket = ticket or found
+                if epoch and fence is None:
+                    fence = (self._number(epoch), change.version)
         if fence is not None:
-            version = next(c.version for c in guards if self._epoch_at(c.path))
-            self._guarded(base, (self._number(fence), version), ticket)
+            self._guarded(by, fence, ticket)
             own = next((c for c in changes if c.do != "check" and self._is_ours(c.path)), None)
             if own is not None:
-                odd = f"a write under a fence does `{own.do}` to {own.path}"
-                self._add(base._replace(odd=odd))
+                self._refuse(by, f"a write under a fence does `{own.do}` to {own.path}")
             return
-        if any(c.do == "create" and c.path == header.fence for c in changes):
-            self._found(base, changes)
+        if any(change.path == header.fence and change.do == "create" for change in changes):
+            self._found(by, changes)
             return
         for change in changes:
             if change.do == "check":
                 continue
-            base = base._replace(tree=self._tree)
-            named = self._ticket_at(change.path)
-            if change.do == "set" and self._epoch_at(change.path):
-                self._raise(base, change, ticket)
+            named, epoch = self._at(change.path)
+            if change.do == "set" and epoch:
+                self._raise(by, change, epoch, ticket)
             elif change.do == "create" and change.path == header.latch:
-                base = base._replace(serves="CreateParent", assumed=not node)
                 odd = "the directory of the tickets is an ephemeral" if change.ephemeral else ""
-                made = self._with_latch(base, FRESH)
-                self._add(made._replace(odd=made.odd or odd))
+                self._alter(by, FRESH, serves="CreateParent", assumed=not by.node, odd=odd)
             elif change.do == "delete" and change.path == header.latch:
-                self._remove_parent(base)
+                self._remove_parent(by)
             elif change.do == "create" and self._is_child(change.path):
-                self._draw(base, change, named)
+                self._draw(by, change, named)
             elif change.do == "delete" and named:
-                self._delete(base, named)
+                self._delete(by, named)
             elif change.do == "set" and named:
-                self._add(base._replace(touched=named, cause="Touch"))
+                touched = Event(
+                    by.node, by.session, self._tree, touched=named, cause="Touch", record=by.record
+                )
+                self._add(touched)
             elif self._is_ours(change.path):
-                self._add(base._replace(odd=f"no request does `{change.do}` to {change.path}"))
-            elif node and not self._is_above(change.path):
-                self._add(base._replace(odd=f"{change.path} is written without fence and ticket"))
+                self._refuse(by, f"no request does `{change.do}` to {change.path}")
+            elif by.node and not self._is_above(change.path):
+                self._refuse(by, f"{change.path} is written without fence and ticket")
 
-    def _with_latch(self, base: Event, latch: Directory, *request: Any) -> Event:
-        known = base.node or base.cause or base.assumed
-        odd = "" if known else "nobody who is recorded asked for it"
-        return base._replace(
-            tree=self._tree._replace(latch=latch), request=request or None, odd=odd
-        )
+    def _refuse(self, by: _By, odd: str) -> None:
+        self._add(Event(by.node, by.session, self._tree, odd=odd, record=by.record))
 
-    def _guarded(self, base: Event, fence: tuple[int, int], ticket: tuple[int, int] | None) -> None:
+    def _with_tickets(self, znodes: frozenset[Any]) -> Tree:
+        latch = self._tree.latch
+        return Tree(Directory(latch.exists, latch.drawn, znodes), self._tree.epochs)
+
+    def _alter(
+        self,
+        by: _By,
+        latch: Directory,
+        *,
+        serves: str = "",
+        cause: str = "",
+        assumed: bool = False,
+        odd: str = "",
+    ) -> None:
+        """The directory of the tickets is another; who did it has to be known."""
+        node, session = (0, 0) if cause else (by.node, by.session)
+        if not (odd or node or cause or assumed):
+            odd = "nobody who is recorded asked for it"
+        tree = Tree(latch, self._tree.epochs)
+        self._add(
+            Event(
+                node, session, tree, assumed=assumed, cause=cause, odd=odd, serves=serves,
+                record=by.record,
+            )
+        )  # fmt: skip
+
+    def _guarded(self, by: _By, fence: tuple[int, int], ticket: tuple[int, int] | None) -> None:
         if ticket is None:
-            self._add(base._replace(odd="a write is conditional on the epoch, not on a ticket"))
-        elif base.node:
+            self._refuse(by, "a write is conditional on the epoch, not on a ticket")
+        elif by.node:
             wrote = (*fence, fence[1])
             asked = ("WriteFenced", wrote, ticket)
-            self._add(base._replace(wrote=wrote, request=asked, serves="WriteFenced"))
+            self._add(
+                Event(
+                    by.node, by.session, self._tree, request=asked, wrote=wrote,
+                    serves="WriteFenced", record=by.record,
+                )
+            )  # fmt: skip
 
-    def _found(self, base: Event, changes: Sequence[Change]) -> None:
-        made = next((c for c in changes if c.do == "create" and self._epoch_at(c.path)), None)
+    def _found(self, by: _By, changes: Sequence[Change]) -> None:
+        made = next((c for c in changes if c.do == "create" and self._at(c.path)[1]), None)
         if made is None:
-            self._add(base._replace(odd="the directory of the epoch is made without the epoch"))
+            self._refuse(by, "the directory of the epoch is made without the epoch")
             return
         if any(c.ephemeral for c in changes):
-            self._add(base._replace(odd="the epoch is founded as an ephemeral"))
+            self._refuse(by, "the epoch is founded as an ephemeral")
             return
         more = next(
             (c for c in changes if c is not made and c.path != self.recording.header.fence), None
         )
         if more is not None:
-            self._add(base._replace(odd=f"founding the epoch does `{more.do}` to {more.path}"))
+            self._refuse(by, f"founding the epoch does `{more.do}` to {more.path}")
             return
         incarnation = self.wipes[-1]
-        self._incarnations[self._epoch_at(made.path)] = incarnation
+        self._incarnations[self._at(made.path)[1]] = incarnation
         self._floors[incarnation] = made.epoch or 0
         epochs = FRESH._replace(znodes=frozenset({(incarnation, 0, 0, frozenset[int]())}))
-        tree = self._tree._replace(epochs=epochs)
-        self._add(base._replace(tree=tree, assumed=not base.node, serves="FoundEpoch"))
-
-    def _raise(self, base: Event, change: Change, ticket: tuple[int, int] | None) -> None:
-        incarnation = self._number(self._epoch_at(change.path))
-        epoch = (change.epoch or 0) - self._floors.get(incarnation, 0)
-        leaders = frozenset({base.node or self._stranger(self._epoch_at(change.path))})
-        znode = (incarnation, change.version, epoch, leaders)
-        epochs = self._tree.epochs._replace(znodes=frozenset({znode}))
-        old = (incarnation, change.version - 1, epoch - 1)
-        odd = "" if ticket else "the epoch is raised without the check of a ticket"
         self._add(
-            base._replace(
-                tree=self._tree._replace(epochs=epochs),
+            Event(
+                by.node, by.session, Tree(self._tree.latch, epochs), assumed=not by.node,
+                serves="FoundEpoch", record=by.record,
+            )
+        )  # fmt: skip
+
+    def _raise(self, by: _By, change: Change, name: str, ticket: tuple[int, int] | None) -> None:
+        incarnation = self._number(name)
+        epoch = (change.epoch or 0) - self._floors.get(incarnation, 0)
+        leaders = frozenset({by.node or self._stranger(name)})
+        znode = (incarnation, change.version, epoch, leaders)
+        old = (incarnation, change.version - 1, epoch - 1)
+        epochs = self._tree.epochs
+        self._add(
+            Event(
+                by.node,
+                by.session,
+                Tree(self._tree.latch, Directory(epochs.exists, epochs.drawn, frozenset({znode}))),
                 request=("RaiseEpoch", old, ticket),
-                odd=odd,
-                assumed=not base.node,
+                odd="" if ticket else "the epoch is raised without the check of a ticket",
+                assumed=not by.node,
                 serves="RaiseEpoch",
+                record=by.record,
             )
         )
 
-    def _remove_parent(self, base: Event) -> None:
-        if base.node and base.node not in self._stopped:
-            base = base._replace(odd="a contender deletes the directory of the tickets")
-        base = base._replace(node=0, session=0, cause="RemoveParent")
-        self._add(self._with_latch(base, Directory(*_NO_DIRECTORY))._replace(odd=base.odd))
+    def _remove_parent(self, by: _By) -> None:
+        by_one_of_us = by.node and by.node not in self._stopped
+        odd = "a contender deletes the directory of the tickets" if by_one_of_us else ""
+        self._alter(by, Directory(*_NO_DIRECTORY), cause="RemoveParent", odd=odd)
 
-    def _draw(self, base: Event, change: Change, named: tuple[int, int] | None) -> None:
+    def _draw(self, by: _By, change: Change, named: tuple[int, int] | None) -> None:
         latch = self._tree.latch
         znodes = latch.znodes
         if named:
-            znodes |= {(*named, base.node or named[0], base.session)}
-        drawn = latch._replace(drawn=latch.drawn + 1, znodes=znodes)
+            znodes |= {(*named, by.node or named[0], by.session)}
+        drawn = Directory(latch.exists, latch.drawn + 1, znodes)
         if named and 0 < named[0] <= len(self.processes):
-            event = self._with_latch(base._replace(serves="CreateTicket"), drawn)
+            odd = ""
             if not change.ephemeral:
-                event = event._replace(odd="a ticket is no ephemeral")
-            elif base.node and base.node != named[0]:
-                event = event._replace(odd="a contender draws a ticket of another")
+                odd = "a ticket is no ephemeral"
+            elif by.node and by.node != named[0]:
+                odd = "a contender draws a ticket of another"
+            self._alter(by, drawn, serves="CreateTicket", odd=odd)
         else:
-            tree = self._tree._replace(latch=drawn)
-            event = base._replace(node=0, session=0, tree=tree, assumed=True)
-        self._add(event)
+            self._add_strange(by, drawn)
 
-    def _delete(self, base: Event, named: tuple[int, int]) -> None:
+    def _delete(self, by: _By, named: tuple[int, int]) -> None:
         latch = self._tree.latch
         left = frozenset(z for z in latch.znodes if z[:2] != named)
-        changed = latch._replace(znodes=left)
-        if changed == latch:
+        if left == latch.znodes:
             return
+        changed = Directory(latch.exists, latch.drawn, left)
         owner = named[0]
         if owner > len(self.processes):
-            tree = self._tree._replace(latch=changed)
-            self._add(base._replace(node=0, session=0, tree=tree, assumed=True))
-        elif base.node == 0 or base.node in self._stopped:
-            base = base._replace(node=0, session=0, cause="Intrude")
-            self._add(self._with_latch(base, changed))
+            self._add_strange(by, changed)
+        elif by.node == 0 or by.node in self._stopped:
+            self._alter(by, changed, cause="Intrude")
         else:
-            odd = "" if base.node == owner else "a contender deletes the ticket of another"
-            base = base._replace(serves="DeleteTicket")
-            self._add(self._with_latch(base, changed)._replace(odd=odd))
+            odd = "" if by.node == owner else "a contender deletes the ticket of another"
+            self._alter(by, changed, serves="DeleteTicket", odd=odd)
+
+    def _add_strange(self, by: _By, latch: Directory) -> None:
+        """Somebody who is not recorded changes the tickets."""
+        tree = Tree(latch, self._tree.epochs)
+        self._add(Event(0, 0, tree, assumed=True, record=by.record))
 
     # --- Names ---
 
@@ -480,17 +623,19 @@ class Abstraction:
         header = self.recording.header
         return any(top.startswith(path + "/") for top in (header.latch, header.fence))
 
-    def _ticket_at(self, path: str) -> tuple[int, int] | None:
-        directory, _, name = path.rpartition("/")
-        if directory != self.recording.header.latch:
-            return None
-        return self.ticket(name)
+    def _at(self, path: str) -> tuple[tuple[int, int] | None, str]:
+        """The ticket at a path or None, and the name of the epoch znode there or ""."""
+        known = self._places.get(path)
+        if known is None:
+            directory, _, name = path.rpartition("/")
+            header = self.recording.header
+            is_epoch = directory == header.fence and read_incarnation(name) is not None
+            ticket = self.ticket(name) if directory == header.latch else None
+            known = self._places[path] = (ticket, name if is_epoch else "")
+        return known
 
-    def _epoch_at(self, path: str) -> str:
-        """The name of the epoch znode at a path, or ""."""
-        directory, _, name = path.rpartition("/")
-        inside = directory == self.recording.header.fence
-        return name if inside and read_incarnation(name) is not None else ""
+    def _ticket_at(self, path: str) -> tuple[int, int] | None:
+        return self._at(path)[0]
 
     def _number(self, incarnation: str) -> int:
         return self._incarnations.get(incarnation, UNKNOWN)
@@ -502,11 +647,15 @@ class Abstraction:
 
     def ticket(self, name: str) -> tuple[int, int] | None:
         """Node and number of a ticket by its name; None if it is no ticket."""
+        if name in self._tickets:
+            return self._tickets[name]
         read = _read_ticket(name)
-        if read is None:
-            return None
-        node = self._nodes.get(read[0])
-        return (self._stranger(read[0]) if node is None else node, read[1])
+        found = None
+        if read is not None:
+            node = self._nodes.get(read[0])
+            found = (self._stranger(read[0]) if node is None else node, read[1])
+        self._tickets[name] = found
+        return found
 
     def fence(self, told: dict[str, Any]) -> tuple[int, int, int]:
         """Incarnation, version and epoch.
@@ -515,13 +664,22 @@ class Abstraction:
             ValueError: A field is no number.
         """
         number = self._number(str(told.get("incarnation")))
-        version, epoch = (_exactly(int, told.get(name, UNKNOWN)) for name in ("version", "epoch"))
+        version = _exactly(int, told.get("version", UNKNOWN))
+        epoch = _exactly(int, told.get("epoch", UNKNOWN))
         return number, version, epoch - self._floors.get(number, 0)
+
+    def sight(self, node: int, *, apart: bool = False) -> Sight:
+        """How a contender sees the others: alike, or each apart."""
+        return Sight(node, None if apart else self._holders)
 
     # --- Steps ---
 
-    def step(self, record: Input) -> Step:
+    def step(self, record: Input, sight: Sight | None = None) -> Step:
         """A recorded step.
+
+        Args:
+            record: The record.
+            sight: Who sees it; by default everybody has the own number.
 
         Raises:
             LocalViolation: A field has a value that it cannot have.
@@ -532,40 +690,46 @@ class Abstraction:
             if facts.keys() != _FACTS:
                 wanted = ", ".join(sorted(_FACTS))
                 raise LocalViolation(f"its facts are others than those of a contender: {wanted}")
+            session, ticket, fence = facts["session"], facts["ticket"], facts["fence"]
             return Step(
                 record.told,
-                self._fields(record.told, record.content, node),
+                self._fields(record.told, record.content, node, sight),
                 record.action,
                 record.before,
                 record.after,
                 (
-                    self._session(facts["session"], node),
-                    None if facts["ticket"] is None else self._known(facts["ticket"]),
-                    None if facts["fence"] is None else self.fence(facts["fence"]),
+                    self._session(session, node),
+                    None if ticket is None else self._known(ticket, sight),
+                    None if fence is None else self.fence(fence),
                 ),
-                tuple(self._request(asked, node) for asked in record.requests),
+                tuple([self._request(asked, node, sight) for asked in record.requests]),
             )
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise LocalViolation(
                 f"a field of it has a value that it cannot have: {error!r}"
             ) from None
 
-    def _fields(self, message: str, content: dict[str, Any], node: int) -> tuple[Any, ...]:
+    def _fields(
+        self, message: str, content: dict[str, Any], node: int, sight: Sight | None
+    ) -> tuple[Any, ...]:
         """The fields of an input or request, in the order of the specification.
 
         Raises:
             LocalViolation: It has others.
         """
-        names = _FIELDS_OF.get(message, ())
-        if len(content) != len(names) or not all(name in content for name in names):
-            wanted = ", ".join(names) or "none"
+        fields = _FIELDS_OF.get(message, {})
+        if not fields and not content:
+            return ()
+        if content.keys() != fields.keys():
+            wanted = ", ".join(fields) or "none"
             raise LocalViolation(f"{message} has other fields than it can have: {wanted}")
-        return tuple([_FIELDS[name](self, content[name], node) for name in names])
+        return tuple([read(self, content[name], node, sight) for name, read in fields.items()])
 
-    def _request(self, asked: dict[str, Any], node: int) -> tuple[Any, ...]:
+    def _request(self, asked: dict[str, Any], node: int, sight: Sight | None) -> tuple[Any, ...]:
         name = _exactly(str, asked["asks"])
-        fields = {key: value for key, value in asked.items() if key != "asks"}
-        return (name, *self._fields(name, fields, node))
+        fields = dict(asked)
+        del fields["asks"]
+        return (name, *self._fields(name, fields, node, sight))
 
     def _session(self, session: str | None, node: int) -> int | None:
         if session is None:
@@ -573,11 +737,14 @@ class Abstraction:
         owner, number = self.sessions.get(session, (0, UNKNOWN))
         return number if owner == node else UNKNOWN
 
-    def _known(self, name: str) -> tuple[int, int]:
+    def _known(self, name: str, sight: Sight | None) -> tuple[int, int]:
         found = self.ticket(name)
         if found is None:
             raise LocalViolation(f"{name!r} is no name of a ticket")
-        return found
+        return found if sight is None else sight.ticket(found)
+
+    def _all_known(self, names: Sequence[str], sight: Sight | None) -> frozenset[tuple[int, int]]:
+        return frozenset([self._known(name, sight) for name in names])
 
     def was_opened(self, session: str) -> bool:
         """Whether the log shows that servers made this session."""
@@ -595,22 +762,25 @@ def _exactly(kind: type[T], value: Any) -> T:
     return value
 
 
-_FIELDS: dict[str, Callable[[Abstraction, Any, int], Any]] = {
-    "session": lambda of, value, node: of._session(value, node),  # noqa: SLF001
-    "ticket": lambda of, value, _: of._known(value),  # noqa: SLF001
-    "names": lambda of, value, _: frozenset(map(of._known, value)),  # noqa: SLF001
-    "fence": lambda of, value, _: of.fence(value),
-    "duty": lambda _of, value, _: _exactly(str, value),
+_Reader = Callable[[Abstraction, Any, int, Sight | None], Any]
+
+_FIELDS: dict[str, _Reader] = {
+    "session": lambda of, value, node, _: of._session(value, node),  # noqa: SLF001
+    "ticket": lambda of, value, _, sight: of._known(value, sight),  # noqa: SLF001
+    "names": lambda of, value, _, sight: of._all_known(value, sight),  # noqa: SLF001
+    "fence": lambda of, value, *_: of.fence(value),
+    "duty": lambda _of, value, *_: _exactly(str, value),
 }
 """How each field of an input or request is read."""
 
-_FIELDS_OF: dict[str, tuple[str, ...]] = {
-    message: getattr(getattr(module, message), "__match_args__", ())
+_FIELDS_OF: dict[str, dict[str, _Reader]] = {
+    message: {name: _FIELDS[name] for name in names}
     for module, messages in (
         (election_types, election_types.__all__),
         (contender, ("DutyDue", "ResignOrdered")),
     )
     for message in messages
+    if _FIELDS.keys() >= set(names := getattr(getattr(module, message), "__match_args__", ()))
 }
 """The fields of each input, request and command, as the derived classes have them."""
 
@@ -625,13 +795,10 @@ def node_name(node: int) -> str:
     return f"n{node}_OF_NODE"
 
 
-Naming = Callable[[int], str]
-
-
 @lru_cache(maxsize=1 << 14)
-def ticket_value(ticket: tuple[int, int], name: Naming = node_name) -> Fn:
+def ticket_value(ticket: tuple[int, int]) -> Fn:
     """The name of a ticket."""
-    return Fn(node=name(ticket[0]), number=ticket[1])
+    return Fn(node=node_name(ticket[0]), number=ticket[1])
 
 
 @lru_cache(maxsize=1 << 14)
@@ -640,66 +807,69 @@ def fence_value(fence: tuple[int, int, int]) -> Fn:
     return Fn(incarnation=fence[0], version=fence[1], epoch=fence[2])
 
 
-def tree_value(tree: Tree, name: Naming = node_name) -> Fn:
+def tree_value(tree: Tree) -> Fn:
     """The data."""
-    return Fn(latch=_latch_value(tree.latch, name), epochs=_epochs_value(tree.epochs, name))
+    return Fn(latch=_latch_value(tree.latch), epochs=_epochs_value(tree.epochs))
 
 
 @lru_cache(maxsize=1 << 14)
-def _latch_value(latch: Directory, name: Naming) -> Fn:
-    znodes = frozenset(_drawn_value(znode, name) for znode in latch.znodes)
+def _latch_value(latch: Directory) -> Fn:
+    znodes = frozenset(_drawn_value(znode) for znode in latch.znodes)
     return Fn(exists=latch.exists, drawn=latch.drawn, znodes=znodes)
 
 
 @lru_cache(maxsize=1 << 14)
-def _drawn_value(znode: tuple[int, int, int, int], name: Naming) -> Fn:
+def _drawn_value(znode: tuple[int, int, int, int]) -> Fn:
     node, number, owner, session = znode
-    return Fn(name=ticket_value((node, number), name), owner=Fn(node=name(owner), number=session))
+    return Fn(name=ticket_value((node, number)), owner=Fn(node=node_name(owner), number=session))
 
 
 @lru_cache(maxsize=1 << 14)
-def _epochs_value(epochs: Directory, name: Naming) -> Fn:
+def _epochs_value(epochs: Directory) -> Fn:
     znodes = frozenset(
-        Fn(name=incarnation, version=version, epoch=epoch, leader=frozenset(map(name, leaders)))
+        Fn(
+            name=incarnation,
+            version=version,
+            epoch=epoch,
+            leader=frozenset(map(node_name, leaders)),
+        )
         for incarnation, version, epoch, leaders in epochs.znodes
     )
     return Fn(exists=epochs.exists, drawn=epochs.drawn, znodes=znodes)
 
 
-def _payload(tag: str, fields: Sequence[Any], name: Naming) -> Any:
+def _payload(tag: str, fields: Sequence[Any]) -> Any:
     match tag, tuple(fields):
         case (("Connected" | "TicketInspected"), (session,)):
             return Fn(session=session)
         case "TicketsListed", (names,):
-            return Fn(names=frozenset(ticket_value(ticket, name) for ticket in names))
+            return Fn(names=frozenset(ticket_value(ticket) for ticket in names))
         case (("EpochRead" | "EpochRaised"), (fence,)):
             return Fn(fence=fence_value(fence))
         case (("InspectTicket" | "AwaitDeparture" | "DeleteTicket"), (ticket,)):
-            return Fn(ticket=ticket_value(ticket, name))
+            return Fn(ticket=ticket_value(ticket))
         case "RaiseEpoch", (fence, ticket):
-            return Fn(fence=fence_value(fence), ticket=ticket_value(ticket, name))
+            return Fn(fence=fence_value(fence), ticket=ticket_value(ticket))
         case "WriteFenced", (fence, ticket, duty):
-            return Fn(
-                fence=fence_value(fence), ticket=ticket_value(ticket, name), duty=f"{duty}_OF_DUTY"
-            )
+            return Fn(fence=fence_value(fence), ticket=ticket_value(ticket), duty=f"{duty}_OF_DUTY")
         case _, ():
             return UNIT
     raise LocalViolation(f"{tag} does not have the fields {list(fields)!r}")
 
 
-def told_value(told: str, content: Sequence[Any], name: Naming = node_name) -> Fn:
+def told_value(told: str, content: Sequence[Any]) -> Fn:
     """An input.
 
     Raises:
         LocalViolation: It has other fields.
     """
-    return Fn(tag=told, value=_payload(told, content, name))
+    return Fn(tag=told, value=_payload(told, content))
 
 
-def request_value(request: Sequence[Any], name: Naming = node_name) -> Fn:
+def request_value(request: Sequence[Any]) -> Fn:
     """A request.
 
     Raises:
         LocalViolation: It has other fields.
     """
-    return Fn(tag=request[0], value=_payload(request[0], request[1:], name))
+    return Fn(tag=request[0], value=_payload(request[0], request[1:]))

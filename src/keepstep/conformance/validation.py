@@ -13,13 +13,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from functools import lru_cache
 
-from keepstep.conformance.candidates import FEATURES, Candidates, Context, Trouble, View
-from keepstep.conformance.election_abstraction import BARE, Abstraction, Event, Step
+from keepstep.conformance.candidates import (
+    FEATURES,
+    MULTIS,
+    Candidates,
+    Context,
+    Shown,
+    Trouble,
+    View,
+)
+from keepstep.conformance.election_abstraction import (
+    BARE,
+    Abstraction,
+    Event,
+    Sight,
+    Step,
+    ticket_value,
+)
 from keepstep.conformance.explanation import Explanation, explain_event, explain_step
 from keepstep.conformance.recording import (
     COMPOSITION,
@@ -56,7 +71,7 @@ FEWEST_STEPS = 10
 """A recording with fewer steps proves too little."""
 
 
-MOST_REMEMBERED = 30_000
+MOST_REMEMBERED = 20_000
 """Steps of the environment that are remembered, before all is forgotten for want of memory."""
 
 
@@ -200,33 +215,64 @@ class Validation:
         )
 
 
+class _Moment:
+    """A time between two events, as a contender sees it.
+
+    Attributes:
+        clock: How many events there were before.
+        context: The environment.
+        event: Number of the event that began it, if that was one of the contender's own; else -1.
+        wiped: Whether it began with the loss of all data.
+        view: Number of what the log has shown of the contender's sessions.
+        shown: The sessions and names of the requests that the log will show after it.
+        members: Number of the set of states that the contender may be in.
+    """
+
+    __slots__ = ("clock", "context", "event", "members", "shown", "view", "wiped")
+
+    def __init__(
+        self,
+        clock: int,
+        context: Context,
+        view: int,
+        shown: frozenset[Shown] | None,
+        members: int = -1,
+        event: int = -1,
+        *,
+        wiped: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.context = context
+        self.view = view
+        self.shown = shown
+        self.members = members
+        self.event = event
+        self.wiped = wiped
+
+
 class _Contender:
     """One contender of one recording, and what it may be.
 
     Attributes:
         process: Its name in the recording.
-        node: Its number.
+        sight: How it sees the others.
         seq: The number that its next record has to have.
         stopped: Whether it has ended.
-        first: The clock of the first of `sets`.
         asked: The clock before which what it asked last cannot have been answered.
         expects: Number of the expectation of what it is told next.
-        sets: Its candidates at that clock and at those after it.
-        view: What the log has shown of its sessions at the last of these clocks.
+        moments: The times at which its last step can have been taken, and those since.
     """
 
-    __slots__ = ("asked", "expects", "first", "node", "process", "seq", "sets", "stopped", "view")
+    __slots__ = ("asked", "expects", "moments", "process", "seq", "sight", "stopped")
 
-    def __init__(self, process: str, node: int, start: int, clock: int) -> None:
+    def __init__(self, process: str, sight: Sight, expects: int, start: _Moment) -> None:
         self.process = process
-        self.node = node
+        self.sight = sight
         self.seq = 1
         self.stopped = False
-        self.first = clock
         self.asked = 0
-        self.expects = 0
-        self.sets = [start]
-        self.view = [View()]
+        self.expects = expects
+        self.moments = [start]
 
 
 class _Bad(Exception):
@@ -300,20 +346,19 @@ class Validator:
             else:
                 bad = None
                 break
-        run.statistics.seconds = time.perf_counter() - began
+        edges, statistics = run.edges, run.statistics
+        statistics.seconds = time.perf_counter() - began
         if bad is not None:
             return Validation(
                 Verdict.DIVERGES, bad.reason, bad.record,
                 f"{recording.name}:{recording.line(bad.record)}",
-                bad.explanation, run.edges, run.statistics, recording, bad.certain,
+                bad.explanation, edges, statistics, recording, bad.certain,
             )  # fmt: skip
-        reason = lacking(recording, run.statistics)
-        if reason is None and not any(edge.label == "C!Lead" for edge in run.edges):
+        reason = lacking(recording, statistics)
+        if reason is None and not any(edge.label == "C!Lead" for edge in edges):
             reason = Reason.LEADERLESS
         verdict = Verdict.VALID if reason is None else Verdict.UNDER_COVERED
-        return Validation(
-            verdict, reason, None, recording.name, None, run.edges, run.statistics, recording
-        )
+        return Validation(verdict, reason, None, recording.name, None, edges, statistics, recording)
 
     def _compare_versions(self, recording: Recording) -> None:
         named = recording.header.spec
@@ -350,11 +395,12 @@ def lacking(recording: Recording, statistics: Statistics) -> Reason | None:
     return Reason.SHORT if statistics.steps < FEWEST_STEPS else None
 
 
-def event_view(candidates: Candidates, view: View, event: Event, node: int) -> View:
+def event_view(view: View, event: Event, sight: Sight) -> View:
     """What the log has shown of a contender's sessions after an event."""
     if event.touched is not None:
-        return view._replace(touched=view.touched | {candidates.seen_ticket(event.touched, node)})
-    if event.node != node:
+        touched = ticket_value(sight.ticket(event.touched))
+        return view._replace(touched=view.touched | {touched})
+    if event.node != sight.node:
         return view
     if event.opened:
         return view._replace(opened=max(view.opened, event.session))
@@ -373,8 +419,9 @@ class Foresight(Enum):
 
     Members:
         LUCKY: What the contender is told next, and that no more goes wrong than that needs:
-            contact is lost only where that is what it hears of next, and no server is behind.
-        STALE: The same, but that servers may be behind.
+            contact is lost only where that is what it hears of next, no server is behind, and
+            nothing more happens once that was told, nor is anything told before a command.
+        STALE: What it is told next, and that contact is lost only where it hears of that next.
         FULL: What it is told next. This leaves out nothing that could come to the end.
         NONE: Nothing. Only these candidates are all that were possible at the time, so that a
             divergence can be explained.
@@ -413,59 +460,118 @@ class _Run:
         self.recording = recording
         self.abstraction = abstraction
         self.foresight = foresight
-        self.taken: dict[int, tuple[Step, int]] = {}
-        self.expects = self.look_ahead()
-        self.events = self.abstraction.events
+        self.events = abstraction.events
+        # What is reported tells others apart, and so does what is held against it.
+        self.sights = {
+            process: abstraction.sight(node, apart=foresight[process] is Foresight.NONE)
+            for process, node in abstraction.processes.items()
+        }
+        self.steps: dict[int, tuple[Step, int]] = {}
+        self.odd: dict[int, LocalViolation] = {}
+        self.expects = self.look_ahead(self.read_steps())
+        self.shown_after, self.shown_in_all = self.look_at_events()
         self.contenders: dict[str, _Contender] = {}
         self.by_node: dict[int, _Contender] = {}
-        self.contexts: dict[tuple[int, int], Context] = {}
         self.unproved: list[tuple[_Contender, int]] = []
-        self.edges: Counter[Edge] = Counter()
-        self.statistics = Statistics(
-            records=len(recording.records),
+        self.taken: Counter[tuple[str, str]] = Counter()
+        self.caused: Counter[str] = Counter()
+        self.sizes: list[int] = []
+        self.windows: list[int] = []
+
+    @property
+    def statistics(self) -> Statistics:
+        """How much there was to do so far."""
+        return Statistics(
+            records=len(self.recording.records),
+            steps=len(self.sizes),
             events=len(self.events),
-            assumed=sum(event.assumed for event in self.events),
+            sizes=Counter(self.sizes),
+            windows=Counter(self.windows),
+            assumed=sum([event.assumed for event in self.events]),
         )
 
-    def look_ahead(self) -> dict[int, int]:
-        """The expectation of what a contender is told after each step, and after its start."""
-        candidates = self.candidates
-        following = {
-            process: candidates.expectation(None, _TROUBLE[foresight][0])
-            for process, foresight in self.foresight.items()
-            if foresight is not Foresight.NONE
-        }
-        found: dict[int, int] = {}
-        for number in range(len(self.recording.records) - 1, -1, -1):
-            record = self.recording.records[number]
-            if not isinstance(record, _STEPS) or record.process not in following:
+    @property
+    def edges(self) -> Counter[Edge]:
+        """The steps that were taken for certain, with how often."""
+        return Counter(
+            {
+                **{_edge(self.label(action), mode): n for (action, mode), n in self.taken.items()},
+                **{_edge(f"S!{cause}", ""): n for cause, n in self.caused.items()},
+            }
+        )
+
+    # --- What comes ---
+
+    def read_steps(self) -> dict[str, list[int]]:
+        """Work out the steps, and give the records of each process at which it begins or steps."""
+        places: dict[str, list[int]] = {process: [] for process in self.abstraction.processes}
+        for number, record in enumerate(self.recording.records):
+            if not isinstance(record, _STEPS) or record.process not in places:
                 continue
-            found[number] = following[record.process]
+            places[record.process].append(number)
             if isinstance(record, Input):
                 try:
-                    _, told = self.step_of(number, record)
-                except LocalViolation:
-                    following[record.process] = 0
+                    step = self.abstraction.step(record, self.sights[record.process])
+                    told = self.candidates.told(step)
+                except LocalViolation as error:
+                    self.odd[number] = error
+                else:
+                    self.steps[number] = (step, told)
+        return places
+
+    def look_ahead(self, places: Mapping[str, Sequence[int]]) -> dict[int, int]:
+        """The expectation of what a contender is told after each step, and after its start."""
+        candidates, abstraction = self.candidates, self.abstraction
+        refused: dict[int, list[int]] = {}
+        for event in self.events:
+            if event.refused:
+                refused.setdefault(event.node, []).append(event.record)
+        found: dict[int, int] = {}
+        for process, foresight in self.foresight.items():
+            if foresight is Foresight.NONE:
+                continue
+            quiet, loud = _TROUBLE[foresight]
+            lucky = foresight is Foresight.LUCKY
+            refusals = refused.get(abstraction.processes[process], ())
+            numbers = places[process]
+            told: int | None = None
+            trouble, until = quiet, len(self.recording.records)
+            for place in range(len(numbers) - 1, -1, -1):
+                number = numbers[place]
+                # Whoever is told of a refusal was not told of it before that is in the log.
+                since = numbers[place - 1] if place else number
+                hears = bool(refusals) and any(since < refusal <= until for refusal in refusals)
+                settles = lucky and told is not None and not hears
+                found[number] = candidates.expectation(told, trouble, settles=settles)
+                until = number
+                if number not in self.steps:
+                    told, trouble = None, quiet  # It is never taken, nor is anything after it.
                     continue
-                if candidates.told_of(told)[0] is not None:
-                    trouble = _TROUBLE[self.foresight[record.process]]
-                    following[record.process] = candidates.expectation(
-                        told, trouble[record.told in _OF_CONTACT]
-                    )
+                step, taken = self.steps[number]
+                if candidates.told_of(taken)[0] is not None:
+                    told, trouble = taken, loud if step.told in _OF_CONTACT else quiet
+                elif lucky:
+                    told, trouble = None, quiet  # Until a command, there is nothing to be told.
         return found
 
-    def step_of(self, number: int, record: Input) -> tuple[Step, int]:
-        """A step as plain values, and its number.
+    def look_at_events(self) -> tuple[dict[int, frozenset[Shown]], dict[int, frozenset[Shown]]]:
+        """What the log shows of a contender's requests.
 
-        Raises:
-            LocalViolation: A field has a value that it cannot have.
+        Returns:
+            By the clock after each event: what it shows later of those of the same contender; and
+            by the number of each contender: what it shows of them in all.
         """
-        known = self.taken.get(number)
-        if known is None:
-            step = self.abstraction.step(record)
-            told = self.candidates.told(step, self.abstraction.processes[record.process])
-            known = self.taken[number] = (step, told)
-        return known
+        after: dict[int, frozenset[Shown]] = {}
+        shown: dict[int, frozenset[Shown]] = {}
+        for clock in range(len(self.events), 0, -1):
+            event = self.events[clock - 1]
+            after[clock] = shown.get(event.node, frozenset())
+            names = MULTIS if event.refused else {event.serves} - {""}
+            if names:
+                shown[event.node] = after[clock] | {(event.session, name) for name in names}
+        return after, shown
+
+    # --- Records ---
 
     def walk(self) -> None:
         """Take every record.
@@ -478,31 +584,38 @@ class _Run:
             match record:
                 case Input():
                     self.input(number, record)
-                    self.require_events(number)
+                    if self.unproved:
+                        self.require_events(number)
                 case Transaction():
                     while next_event < len(self.events) and (
                         self.events[next_event].record <= number
                     ):
                         next_event += 1
                         self.event(number, next_event)
-                case Start(process, seq):
-                    contender = _Contender(
-                        process,
-                        self.abstraction.processes[process],
-                        self.candidates.start,
-                        self.abstraction.clocks[number],
-                    )
-                    self.contenders[process] = self.by_node[contender.node] = contender
-                    contender.expects = self.expects.get(number, 0)
-                    contender.view = [View(expects=contender.expects)]
-                    if seq != 0:
-                        self.refuse(number, Reason.SEQUENCE)
+                case Start():
+                    self.begin(number, record)
                 case End():
                     self.end(number)
                 case Outcome():
                     self.outcome(number, record)
                 case Stop():
                     self.contender(number, record).stopped = True
+
+    def begin(self, number: int, record: Start) -> None:
+        """A contender begins."""
+        candidates, process = self.candidates, record.process
+        sight, clock = self.sights[process], self.abstraction.clocks[number]
+        tree = self.events[clock - 1].tree if clock else BARE
+        context = candidates.context(tree, self.abstraction.wipes[clock], sight)
+        shown = None
+        if self.foresight[process] is not Foresight.NONE:
+            shown = self.shown_in_all.get(sight.node, frozenset())
+        start = _Moment(clock, context, candidates.view(View()), shown)
+        contender = _Contender(process, sight, self.expects.get(number, 0), start)
+        start.members = self.close(contender, start, candidates.start)
+        self.contenders[process] = self.by_node[sight.node] = contender
+        if record.seq != 0:
+            self.refuse(number, Reason.SEQUENCE)
 
     def refuse(self, record: int, reason: Reason, *said: str) -> None:
         """No behaviour looks like this."""
@@ -530,45 +643,54 @@ class _Run:
         contender = self.contender(number, record)
         if number in self.abstraction.watching:
             self.extend(contender, self.abstraction.latest[number])
-            contender.sets[-1] = self.candidates.served(contender.sets[-1])
+            last = contender.moments[-1]
+            last.members = self.candidates.served(last.members)
 
     # --- The environment ---
 
-    def context(self, clock: int, node: int) -> Context:
-        """What the environment of a contender is after so many events."""
-        key = (clock, node)
-        known = self.contexts.get(key)
-        if known is None:
-            tree = self.events[clock - 1].tree if clock else BARE
-            wipes = self.abstraction.wipes[clock]
-            known = self.contexts[key] = self.candidates.context(tree, wipes, node)
-        return known
-
     def extend(self, contender: _Contender, clock: int) -> None:
         """Bring a contender's candidates up to a clock."""
-        candidates, node = self.candidates, contender.node
-        if contender.seq <= 2:
-            start, first = contender.sets[0], self.context(contender.first, node)
-            contender.sets[0] = candidates.close(start, first, contender.view[0])
-        while contender.first + len(contender.sets) <= clock:
-            at = contender.first + len(contender.sets)
-            event, view = self.events[at - 1], contender.view[-1]
-            before = contender.sets[-1]
-            view = event_view(candidates, view, event, node)
-            if view.waits and at >= contender.asked:
-                view = view._replace(waits=False)
-            contender.view.append(view)
-            contender.sets.append(self.advance(before, at, node, view))
+        moments = contender.moments
+        while moments[-1].clock < clock:
+            moment = self.moment_after(moments[-1], contender.sight)
+            moment.members = self.advance(contender, moments[-1], moment)
+            moments.append(moment)
 
-    def advance(self, members: int, clock: int, node: int, view: View) -> int:
-        """The candidates after the event before a clock, and whatever follows without another."""
-        event, candidates = self.events[clock - 1], self.candidates
-        if event.wiped:
+    def moment_after(self, before: _Moment, sight: Sight) -> _Moment:
+        """What begins with the next event."""
+        candidates, node, clock = self.candidates, sight.node, before.clock + 1
+        event = self.events[clock - 1]
+        context, view, shown, number = before.context, before.view, before.shown, -1
+        if event.tree is not context.tree or event.wiped:
+            context = candidates.context(event.tree, self.abstraction.wipes[clock], sight)
+        if event.node == node:
+            if shown is not None:
+                shown = self.shown_after[clock]
+            if not event.opened and not event.odd:
+                number = candidates.event(event, sight, context)
+        if event.node == node or event.touched is not None:
+            view = candidates.view(event_view(candidates.views[view], event, sight))
+        return _Moment(clock, context, view, shown, event=number, wiped=event.wiped)
+
+    def advance(self, contender: _Contender, before: _Moment, moment: _Moment) -> int:
+        """The candidates after the event that begins a moment, and what follows without another."""
+        candidates, members = self.candidates, before.members
+        if moment.wiped:
             members = candidates.wipe(members)
-        elif event.node == node and not event.opened and not event.odd:
-            number = candidates.event(event, node)
-            members = candidates.happen(members, self.context(clock - 1, node), number, view)
-        return candidates.close(members, self.context(clock, node), view)
+        elif moment.event >= 0:
+            expects = contender.expects
+            members = candidates.happen(members, before.context, moment.event, expects)
+        return self.close(contender, moment, members)
+
+    def close(self, contender: _Contender, moment: _Moment, members: int) -> int:
+        """Some candidates, and what follows without an event."""
+        candidates = self.candidates
+        waits = moment.clock < contender.asked
+        view = candidates.looking(moment.view, contender.expects, waits=waits)
+        closed = candidates.close(members, moment.context, view)
+        if moment.shown is None or not candidates.late[closed]:
+            return closed
+        return candidates.without_lost(closed, moment.shown)
 
     def event(self, number: int, clock: int) -> None:
         """An event was read from the log: whoever asked for it must be able to have done so."""
@@ -580,31 +702,29 @@ class _Run:
         contender = self.by_node.get(event.node)
         if contender is None:
             if event.cause:
-                self.edges[Edge(f"S!{event.cause}", "")] += 1
-            return
-        self.unproved.append((contender, clock))
+                self.caused[event.cause] += 1
+        elif self.recording.header.log_read == PROMPT:
+            # Else, the step that asked for it may be recorded later, and only the end of the
+            # recording tells.
+            self.unproved.append((contender, clock))
 
     def require_events(self, number: int) -> None:
-        """Whoever asked for what was read so far has been recorded by now.
-
-        Only where the log is read before anybody's next step; else, the step that asked for it
-        may be recorded later, and only the end of the recording tells.
-        """
-        if self.recording.header.log_read == PROMPT:
-            for contender, clock in self.unproved:
-                self.require(contender, clock, number)
-            self.unproved.clear()
+        """Whoever asked for what was read so far has been recorded by now."""
+        for contender, clock in self.unproved:
+            self.require(contender, clock, number)
+        self.unproved.clear()
 
     def require(self, contender: _Contender, clock: int, number: int) -> None:
         """A contender must have candidates at a clock, by the time of a record."""
         self.extend(contender, clock)
-        sets = contender.sets
+        moments, nobody = contender.moments, self.candidates.empty
+        first = moments[0].clock
         # What it was told since may have shown already that the event had happened.
-        if clock >= contender.first and sets[clock - contender.first] == self.candidates.empty:
-            empty = next(n for n, members in enumerate(sets) if members == self.candidates.empty)
-            event = self.events[contender.first + empty - 1]
+        if clock >= first and moments[clock - first].members == nobody:
+            place = next(n for n, moment in enumerate(moments) if moment.members == nobody)
+            event = self.events[first + place - 1]
             self.look_closer(contender, event.record)
-            explanation = explain_event(self.candidates, sets[empty - 1], event)
+            explanation = explain_event(self.candidates, moments[place - 1].members, event)
             raise _Bad(event.record, Reason.UNASKED, explanation, number)
 
     def end(self, number: int) -> None:
@@ -612,61 +732,53 @@ class _Run:
         last = {event.node: clock for clock, event in enumerate(self.events, 1)}
         for contender in self.contenders.values():
             # What comes after the last event of its own asks nothing of it.
-            self.require(contender, last.get(contender.node, 0), number)
+            self.require(contender, last.get(contender.sight.node, 0), number)
 
     # --- Steps ---
 
     def input(self, number: int, record: Input) -> None:
         """A step of a contender: keep the candidates that can take it."""
-        contender = self.contender(number, record)
-        candidates, node = self.candidates, contender.node
-        latest = self.abstraction.latest[number]
-        self.extend(contender, latest)
+        contender, candidates = self.contender(number, record), self.candidates
+        self.extend(contender, self.abstraction.latest[number])
+        if number in self.odd:
+            place = f"{self.recording.name}:{self.recording.line(number)}"
+            raise LocalViolation(f"{place}: {self.odd[number]}")
+        step, told = self.steps[number]
         # A step may have been taken later than the specification takes it: what a contender is
         # told waits in a queue, and so does whatever comes after it.
-        low, sets, views = contender.first, contender.sets, contender.view
-        try:
-            step, told = self.step_of(number, record)
-        except LocalViolation as error:
-            place = f"{self.recording.name}:{self.recording.line(number)}"
-            raise LocalViolation(f"{place}: {error}") from None
-        found = [candidates.step(members, told) for members in sets]
+        moments = contender.moments
+        found = [candidates.step(moment.members, told) for moment in moments]
         if not any(found):
-            self.explain(number, record, step, told, sets, node)
-        skipped = 0
-        while found[skipped] == candidates.empty:
-            skipped += 1
-        found, low = found[skipped:], low + skipped
+            self.explain(number, record, step, told, contender)
+        while found[0] == candidates.empty:
+            del found[0], moments[0]
         if step.requests:
             contender.asked = self.abstraction.earliest[number]
         contender.expects = self.expects.get(number, 0)
-        asked, expects = contender.asked, contender.expects
-        views = [
-            View(view.opened, view.ended, view.touched, clock < asked, expects)
-            for clock, view in enumerate(views[skipped:], low)
-        ]
-        self.fill(found, low, node, views)
+        self.fill(contender, found)
         if step.told == "Connected":
-            # Sessions before this one are over for it, so that they need not be told apart.
-            views = [
-                view._replace(ended=frozenset(n for n in view.ended if n >= step.content[0]))
-                for view in views
-            ]
-        contender.first, contender.sets, contender.view = low, found, views
-        self.edges[_edge(self.label(step.action), step.before)] += 1
-        self.statistics.steps += 1
-        self.statistics.sizes[len(candidates.sets[found[-1]])] += 1
-        self.statistics.windows[len(found)] += 1
+            self.forget_sessions(contender, step.content[0])
+        self.taken[step.action, step.before] += 1
+        self.sizes.append(len(candidates.sets[moments[-1].members]))
+        self.windows.append(len(moments))
 
-    def fill(self, found: list[int], low: int, node: int, views: list[View]) -> None:
-        """Add to the candidates at each clock what comes from those at the clock before."""
-        candidates = self.candidates
-        for place, members in enumerate(found):
-            closed = candidates.close(members, self.context(low + place, node), views[place])
-            if place:
-                came = self.advance(found[place - 1], low + place, node, views[place])
-                closed = candidates.merge(closed, came)
-            found[place] = closed
+    def fill(self, contender: _Contender, found: list[int]) -> None:
+        """Take what a step left at each moment, and what comes from the moment before."""
+        before: _Moment | None = None
+        for moment, members in zip(contender.moments, found, strict=True):
+            closed = self.close(contender, moment, members)
+            if before is not None:
+                closed = self.candidates.merge(closed, self.advance(contender, before, moment))
+            moment.members = closed
+            before = moment
+
+    def forget_sessions(self, contender: _Contender, session: int) -> None:
+        """Sessions before this one are over for it, so that they need not be told apart."""
+        for moment in contender.moments:
+            view = self.candidates.views[moment.view]
+            ended = frozenset(number for number in view.ended if number >= session)
+            if ended != view.ended:
+                moment.view = self.candidates.view(view._replace(ended=ended))
 
     def look_closer(self, contender: _Contender, number: int) -> None:
         """Nothing remains of a contender: that says something only if nothing was left out.
@@ -683,17 +795,18 @@ class _Run:
         return leaves[0].label if leaves else action
 
     def explain(
-        self, number: int, record: Input, step: Step, told: int, sets: list[int], node: int
+        self, number: int, record: Input, step: Step, told: int, contender: _Contender
     ) -> None:
         """Say why a step fits no candidate.
 
         Raises:
             _Bad: Always.
         """
-        self.look_closer(self.by_node[node], number)
+        self.look_closer(contender, number)
         # The very step may have asked for what was read before it.
         fine = {"", *(request[0] for request in step.requests)}
-        first = self.by_node[node].first
+        sets = [moment.members for moment in contender.moments]
+        first = contender.moments[0].clock
         for event, before, after in zip(self.events[first:], sets, sets[1:], strict=False):
             if after == self.candidates.empty and event.serves not in fine:
                 explanation = explain_event(self.candidates, before, event)
