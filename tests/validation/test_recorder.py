@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.conformance.recording import Input, read_recordings
+from keepstep.conformance.recording import Input, free_file, read_recordings
 from keepstep.conformance.validation import Verdict
 from keepstep.errors import LocalViolation
 from keepstep.shell.election import LeaderElection
@@ -77,3 +77,11 @@ def test_nothing_is_recorded_after_the_end():
     recorder.end()
     assert len(recorder.recording.records) == 2
     assert recorder.recording.complete
+
+
+def test_a_recording_takes_a_name_that_is_free(tmp_path):
+    assert free_file(tmp_path, "run", 3) == tmp_path / "run-00003.jsonl"
+    for number in (3, 4, 6):
+        (tmp_path / f"run-{number:05}.jsonl").touch()
+    assert free_file(tmp_path, "run", 3) == tmp_path / "run-00005.jsonl"
+    assert free_file(tmp_path, "walk", 3) == tmp_path / "walk-00003.jsonl"

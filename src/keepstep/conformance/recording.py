@@ -12,6 +12,7 @@ the election, and `keepstep.conformance.protocol` those of users' own protocols.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ __all__ = [
     "Transaction",
     "decode",
     "encode",
+    "free_file",
     "read_recordings",
     "replacing",
     "spec_digests",
@@ -377,6 +379,15 @@ def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
         for recording in recordings:
             for record in (recording.header, *recording.records):
                 file.write(encode(record) + b"\n")
+
+
+def free_file(folder: Path, stem: str, number: int) -> Path:
+    """The first file `stem-00007.jsonl` of a folder, counted from a number, that is not there.
+
+    So what an earlier run has recorded there is kept.
+    """
+    names = (f"{stem}-{count:05}.jsonl" for count in itertools.count(number))
+    return next(file for name in names if not (file := folder / name).exists())
 
 
 @contextmanager

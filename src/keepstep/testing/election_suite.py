@@ -28,6 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from keepstep.conformance.recording import free_file
 from keepstep.conformance.validation import load_validator
 from keepstep.errors import KeepstepError, LocalViolation
 from keepstep.roles.contender import Contender
@@ -319,7 +320,7 @@ def validating_recorder(record: Path | None = None, number: int = 0) -> Election
     Raises:
         ToolMissing: SANY, which reads the specification, or Java is missing.
     """
-    file = None if record is None else record / f"run-{number:05}.jsonl"
+    file = None if record is None else free_file(record, "run", number)
     validator = load_validator(Project(shipped_root()))
     return ElectionRecorder(file, source="suite", validator=validator)
 

@@ -39,7 +39,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from keepstep.conformance.protocol_validation import (
     load_protocol_validator,
 )
-from keepstep.conformance.recording import write_recordings
+from keepstep.conformance.recording import free_file, write_recordings
 from keepstep.conformance.validation import Validation, Verdict
 from keepstep.core.ids import NodeId
 from keepstep.core.machine import Input, Refused, RoleMachine
@@ -829,8 +829,7 @@ class _Tally:
         if world.validation is not None:
             self.validations[str(world.validation.verdict)] += 1
         if self.folder is not None and world.recorder is not None:
-            names = (f"{type(world).__name__}-{n:05}.jsonl" for n in itertools.count(self.examples))
-            free = next(file for name in names if not (file := self.folder / name).exists())
+            free = free_file(self.folder, type(world).__name__, self.examples)
             write_recordings(free, [world.recorder.recording])
         if broken is None:
             return None
