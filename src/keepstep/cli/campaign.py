@@ -1,4 +1,4 @@
-"""`keepstep campaign`: many elections on an ensemble of real servers, under all faults."""
+"""`keepstep campaign`: many elections on real servers under all faults, or walks on the fake."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from keepstep.checkers.verdict import Exit
 
 if TYPE_CHECKING:
     from keepstep.shell.contender_shell import ContenderShell
-    from keepstep.testing.campaign import CampaignState
+    from keepstep.testing.campaign import Campaign, CampaignState
 
 __all__ = ["command", "shell_of"]
 
 DEFAULT_SERVERS = 3
+SERVERS_OF_THE_FAKE = 1
 DEFAULT_SECONDS = 60.0
 
 
@@ -25,7 +26,14 @@ DEFAULT_SECONDS = 60.0
 @click.option(
     "--servers",
     type=click.IntRange(1, 5),
-    help=f"Size of the ensemble: 1, 3 or 5. [default: {DEFAULT_SERVERS}]",
+    help="Size of the ensemble: 1, 3 or 5. "
+    f"[default: {DEFAULT_SERVERS}, and {SERVERS_OF_THE_FAKE} on the fake]",
+)
+@click.option(
+    "--on-fake",
+    is_flag=True,
+    help="Walk step by step on the fake in memory: no servers, no Java but to read the "
+    "specification, hundreds of steps a second.",
 )
 @click.option(
     "--seconds",
@@ -94,6 +102,7 @@ DEFAULT_SECONDS = 60.0
 def command(
     ctx: click.Context,
     servers: int | None,
+    on_fake: bool,  # noqa: FBT001
     seconds: float | None,
     examples: int | None,
     seed: int | None,
@@ -118,11 +127,22 @@ def command(
     The exit code is 1 if a promise was broken, and 3 if the campaign has not seen enough: each
     fault has to hit a leader and to be shown by the servers, each transition of the class has to
     be taken, memory has to stay flat, and no process may be left.
+
+    With --on-fake nothing happens but one chosen thing after the other: a message arrives, a
+    server answers, a client connects, something is delivered to a contender, a deadline passes, a
+    fault strikes. A walk has two contenders and two faults at most, and is led to what was not
+    seen yet. The promises are checked after each step, and each walk is compared with the
+    specification.
     """
-    given = {servers, examples, seed, faults, choice, state, namespaces or None}
+    given = {servers, examples, seed, faults, choice, state, namespaces or None, on_fake or None}
     if resume is not None and given != {None}:
         raise click.UsageError(
             "--resume goes with --seconds, --out, --record, --ledger and --shell only"
+        )
+    if on_fake and (state is not None or namespaces or faults is not None):
+        raise click.UsageError(
+            "--on-fake goes without --state, --faults and --namespaces: walks have faults of their "
+            "own, and the same seed repeats them"
         )
     from keepstep.testing.campaign import Campaign, CampaignState, Plan
 
@@ -141,15 +161,15 @@ def command(
         import secrets
 
         plan = Plan(
-            servers=servers or DEFAULT_SERVERS,
+            servers=servers or (SERVERS_OF_THE_FAKE if on_fake else DEFAULT_SERVERS),
             seconds=seconds or DEFAULT_SECONDS,
             seed=secrets.randbelow(1 << 32) if seed is None else seed,
-            faults=_faults(faults),
+            faults=() if on_fake else _faults(faults),
             examples=examples,
             choice=choice or "guided",
             namespaces=namespaces,
         )
-        campaign = Campaign.begin(plan, **options)
+        campaign = (_walks() if on_fake else Campaign).begin(plan, **options)
     try:
         result = campaign.run()
     finally:
@@ -185,6 +205,12 @@ def shell_of(name: str | None) -> type[ContenderShell]:
     if not isinstance(found, type) or not issubclass(found, ContenderShell):
         raise LocalViolation(f"--shell {name}: this is no subclass of ContenderShell")
     return found
+
+
+def _walks() -> type[Campaign]:
+    from keepstep.testing.walk_campaign import WalkCampaign
+
+    return WalkCampaign
 
 
 def _directory(option: str, folder: Path | None) -> Path | None:
@@ -240,9 +266,18 @@ def _verdict(state: CampaignState) -> str:
     return words[_exit_code(state)]
 
 
+def _told_apart(state: CampaignState) -> int | None:
+    """How many situations walks have told apart; None where servers were tested."""
+    found: int | None = getattr(state, "told_apart", None)
+    return found
+
+
 def _memory(state: CampaignState) -> str:
     from keepstep.testing.campaign import MOST_GROWTH
 
+    walked = _told_apart(state)
+    if walked is not None:
+        return f"walked on the fake, and told {walked} situations apart"
     growth = state.growth()
     if growth is None:
         return "memory not measured: too few examples"
@@ -279,6 +314,19 @@ def _show(state: CampaignState, file: Path | None) -> None:
     for gap in state.gaps():
         click.echo(f"missing: {gap}")
     click.echo(_memory(state))
+    _show_compared(state)
+    left = f"{len(state.left)} processes left" if state.left else "no process left"
+    click.echo(
+        f"{_verdict(state)}: {coverage.examples} examples, {coverage.steps} steps, "
+        f"{coverage.elections} elections, {coverage.accepted} accepted writes; "
+        f"{len(coverage.transitions)} transitions; {left}; "
+        f"{state.plan.servers} servers, seed {state.plan.seed}, {state.seconds:.0f} s"
+    )
+    if file is not None and state.seconds < state.plan.seconds:
+        click.echo(f"Go on with `keepstep campaign --resume {file}`.")
+
+
+def _show_compared(state: CampaignState) -> None:
     verdicts = ", ".join(f"{times} {verdict}" for verdict, times in state.validated.items())
     click.echo(
         f"recorded runs compared with the specification: {verdicts or 'none'}; "
@@ -291,15 +339,6 @@ def _show(state: CampaignState, file: Path | None) -> None:
             f"  {state.compared.steps / state.compared.seconds:.0f} steps of contenders a second; "
             f"{state.compared.mean:.1f} candidates after a step, {state.compared.largest} at most"
         )
-    left = f"{len(state.left)} processes left" if state.left else "no process left"
-    click.echo(
-        f"{_verdict(state)}: {coverage.examples} examples, {coverage.steps} steps, "
-        f"{coverage.elections} elections, {coverage.accepted} accepted writes; "
-        f"{len(coverage.transitions)} transitions; {left}; "
-        f"{state.plan.servers} servers, seed {state.plan.seed}, {state.seconds:.0f} s"
-    )
-    if file is not None and state.seconds < state.plan.seconds:
-        click.echo(f"Go on with `keepstep campaign --resume {file}`.")
 
 
 def _as_json(state: CampaignState) -> dict[str, Any]:
@@ -342,6 +381,7 @@ def _as_json(state: CampaignState) -> dict[str, Any]:
         "memory": None
         if growth is None
         else {"begin": growth[0], "end": growth[1], "most_growth": MOST_GROWTH},
+        "on_fake": _told_apart(state) is not None,
         "left": state.left,
         "missing": list(state.gaps()),
         "failures": [asdict(failed) for failed in state.failures],

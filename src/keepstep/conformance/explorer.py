@@ -116,10 +116,14 @@ class Explorer:
         name_of: The number of the name of each action.
         names: The names of actions, without arguments.
         labels: The actions with their arguments.
+        foresees: It knows where a move leads before it is taken.
 
     Raises:
         InvalidSpec: It has several initial states, or none.
     """
+
+    foresees = True
+    spends: frozenset[int] = frozenset()
 
     def __init__(self, system: System, state: str = "mode") -> None:
         self._system = system
@@ -182,6 +186,10 @@ class Explorer:
             return [] if predicate(state) else [(-1, (), name)]
 
         return results
+
+    def interest(self, name: int) -> float:  # noqa: ARG002
+        """Each edge is as good as any other."""
+        return 1.0
 
     @property
     def size(self) -> int:

@@ -44,12 +44,13 @@ class FakeClient:
         notifications: Watches that fired, in order, as far as they have arrived.
         server: The server that it is connected to.
         open: Whether the connection still stands.
+        direct: Whether calls that wait let happen nothing but what they wait for.
     """
 
     __slots__ = (
-        "_last_xid", "_zookeeper", "early", "held", "notifications", "open", "password",
-        "replies_to_drop", "requests_to_drop", "server", "session", "session_timeout", "to_client",
-        "to_server", "waiting",
+        "__weakref__", "_last_xid", "_zookeeper", "direct", "early", "held", "notifications",
+        "open", "password", "replies_to_drop", "requests_to_drop", "server", "session",
+        "session_timeout", "to_client", "to_server", "waiting",
     )  # fmt: skip
 
     def __init__(self, zookeeper: FakeZooKeeper, server: FakeServer, session: int) -> None:
@@ -61,6 +62,7 @@ class FakeClient:
         self.notifications: list[Notification] = []
         self.open = True
         self.held = False
+        self.direct = False
         self.requests_to_drop = 0
         self.replies_to_drop = 0
         self.to_server: deque[Request] = deque()
@@ -120,7 +122,7 @@ class FakeClient:
         while xid not in self.early:
             if not self.open and not self.to_client:
                 raise ConnectionEnded("the connection ended before the answer came")
-            if not zookeeper.step():
+            if not (zookeeper.serve(self) if self.direct else zookeeper.step()):
                 zookeeper.leave(self)
                 raise ConnectionEnded("the server did not answer")
         return self.early.pop(xid)

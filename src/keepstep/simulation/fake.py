@@ -7,7 +7,8 @@
 What a request does is decided by `keepstep.simulation.service`, which is derived from the
 environment module. Here is what lies around it: messages on their way, servers that are
 behind, connections that end. Nothing happens on its own. `FakeZooKeeper.step` lets one of the
-things happen that may happen next; which one the seed decides, so a run can be repeated.
+things happen that may happen next; which one the seed decides, so a run can be repeated. Who
+wants to decide it takes one of `FakeZooKeeper.possible` and has it happen with `let`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keepstep.errors import LocalViolation
 from keepstep.simulation import service as derived
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 
     from keepstep.testing.observer import Transaction
 
-__all__ = ["FakeServer", "FakeZooKeeper"]
+__all__ = ["FakeServer", "FakeZooKeeper", "Happening", "Kind"]
 
 _TOLD = {"created": 1, "deleted": 2, "changed": 3, "children": 4}
 _MOVED = "SessionMoved"
@@ -57,6 +59,30 @@ _UNIMPLEMENTED = "Unimplemented"
 _MOST_STEPS = 1_000_000
 _PACES = (1.0, 0.2, 0.02)
 """How readily a server applies what was decided, while something else may happen."""
+
+
+class Kind(StrEnum):
+    """What kinds of things may happen next."""
+
+    DELIVER = "deliver"
+    DECIDE = "decide"
+    APPLY = "apply"
+    ANSWER = "answer"
+    RECEIVE = "receive"
+
+
+class Happening(NamedTuple):
+    """One thing that may happen next.
+
+    Attributes:
+        kind: What: a server takes a request from a connection, or answers one, a client receives
+            what was sent to it; the leader decides the next request of a server, or a server
+            applies the next transaction.
+        subject: The connection, or the server.
+    """
+
+    kind: Kind
+    subject: FakeClient | FakeServer
 
 
 class FakeServer:
@@ -143,6 +169,7 @@ class FakeZooKeeper:
         password: bytes | None = None,
         *,
         last_zxid: int = 0,
+        direct: bool = False,
     ) -> FakeClient:
         """Connect to a server, with a new session or to go on with one.
 
@@ -151,6 +178,7 @@ class FakeZooKeeper:
             session: The session to resume; None or 0 for a new one.
             password: Its password; by default the right one.
             last_zxid: Newest transaction that the session is known to have seen.
+            direct: Whether the client's calls let happen nothing but what they wait for.
 
         Raises:
             ConnectionEnded: The server is not alive, does not answer, or is behind `last_zxid`.
@@ -174,6 +202,7 @@ class FakeZooKeeper:
             client = FakeClient(self, chosen, (server + 1) << 56 | self._last_session)
             client.to_server.append(Request("open"))
         self._clients.append(client)
+        client.direct = direct
         answer = client.wait(0)
         if answer.error:
             self.leave(client)
@@ -251,6 +280,93 @@ class FakeZooKeeper:
             if client.server is server and not client.held
             for waiting in client.waiting
         )
+
+    # --- Choosing what happens ---
+
+    def possible(self) -> list[Happening]:
+        """Everything that may happen next, in an order that depends on what was done alone."""
+        kinds = {
+            self._receive: Kind.RECEIVE,
+            self._deliver: Kind.DELIVER,
+            self._answer: Kind.ANSWER,
+            self._decide: Kind.DECIDE,
+        }
+        found = [Happening(kinds[act], subject) for act, subject in self._possible()]
+        late = self._late() if self._size > 1 else []
+        awaited = [
+            server
+            for server in self._servers
+            if server.lagging and server.alive and not server.held and self._is_awaited(server)
+        ]
+        return found + [Happening(Kind.APPLY, server) for server in (*late, *awaited)]
+
+    def let(self, happening: Happening) -> None:
+        """Let one thing happen that is possible now."""
+        acts: dict[Kind, Callable[[Any], None]] = {
+            Kind.RECEIVE: self._receive,
+            Kind.DELIVER: self._deliver,
+            Kind.ANSWER: self._answer,
+            Kind.DECIDE: self._decide,
+            Kind.APPLY: self._apply,
+        }
+        self.steps += 1
+        acts[happening.kind](happening.subject)
+
+    def serve(self, client: FakeClient) -> bool:
+        """Let the next thing happen that a connection waits for; False if nothing may."""
+        server, waiting = client.server, client.waiting
+        self.steps += 1
+        if client.held:
+            return False
+        if client.to_client:
+            self._receive(client)
+        elif not server.alive or server.held:
+            return False
+        elif waiting and waiting[0].due is None:
+            if self.leader is None or not server.queue:
+                return False
+            self._decide(server)
+        elif waiting and (waiting[0].due or 0) > server.applied:
+            self._apply(server)
+        elif waiting:
+            self._answer(client)
+        elif client.to_server:
+            self._deliver(client)
+        else:
+            return False
+        return True
+
+    def lose(self, client: FakeClient) -> None:
+        """What a connection that has ended had sent, and no server has taken, is lost."""
+        if not client.open:
+            client.to_server.clear()
+            self._forget_if_done(client)
+
+    @property
+    def connections(self) -> list[FakeClient]:
+        """The connections that stand, or of which something is still on its way."""
+        return list(self._clients)
+
+    @property
+    def servers(self) -> list[FakeServer]:
+        """The servers."""
+        return list(self._servers)
+
+    @property
+    def alive(self) -> frozenset[int]:
+        """The sessions that live, as the leader knows them."""
+        return frozenset(self._service.sessions)
+
+    def serves(self, server: int, last_zxid: int = 0) -> bool:
+        """Whether a server would take a client that has seen so much."""
+        chosen = self._server(server)
+        answers = chosen.alive and not chosen.held and self.leader is not None
+        return answers and bool(self._rules.may_serve(chosen.zxid, last_zxid))
+
+    @property
+    def decided(self) -> int:
+        """How many transactions were decided."""
+        return len(self._log)
 
     def run_until(self, condition: Callable[[], bool], most_steps: int = 10_000) -> bool:
         """Step until a condition is true; False if it does not become so."""
@@ -567,11 +683,17 @@ class FakeZooKeeper:
             self._apply(leading)
         return Expiry(session, owned, zxid)
 
-    def cut(self, client: FakeClient) -> None:
-        """The network ends a connection. Of the requests on their way the first few arrive."""
+    def cut(self, client: FakeClient, arriving: int | None = None) -> None:
+        """The network ends a connection. Of the requests on their way the first few arrive.
+
+        Args:
+            client: The connection.
+            arriving: How many may arrive; None for the seed to decide.
+        """
         if not client.open:
             return
-        arriving = int(self._random.random() * (len(client.to_server) + 1))
+        if arriving is None:
+            arriving = int(self._random.random() * (len(client.to_server) + 1))
         while len(client.to_server) > arriving:
             client.to_server.pop()
         self._end(client)

@@ -477,12 +477,7 @@ class Campaign:
                 yield f"drawn {number}", drawn
 
     def _do(self, arena: EnsembleArena, name: str, drawn: Drawn) -> None:
-        state = self.state
-        if self._validator is None:
-            self._validator = load_validator(self._project)
-        recorder = ElectionRecorder(
-            source=f"campaign, {name}", seed=state.plan.seed, validator=self._validator
-        )
+        state, recorder = self.state, self._recorder(f"campaign, {name}")
         faults = Counter(state.coverage.faults)
         world = replay(
             drawn.steps,
@@ -492,14 +487,39 @@ class Campaign:
             recorder=recorder,
         )
         state.experience.learn(world, drawn.tries)
-        found = recorder.validate(self._validator)
+        self._take_in(name, world, recorder, state.coverage.faults - faults)
+
+    def _recorder(self, source: str) -> ElectionRecorder:
+        """What records an example, and compares it with the specification."""
+        return ElectionRecorder(
+            source=source, seed=self.state.plan.seed, validator=self._loaded_validator()
+        )
+
+    def _loaded_validator(self) -> Validator:
+        if self._validator is None:
+            self._validator = load_validator(self._project)
+        return self._validator
+
+    def _take_in(
+        self, name: str, world: ElectionWorld, recorder: ElectionRecorder, faults: Counter[str]
+    ) -> None:
+        """Note what an example has shown.
+
+        Args:
+            name: Its name.
+            world: The example, which is over.
+            recorder: Has recorded it.
+            faults: How often each kind of fault happened in it.
+        """
+        state = self.state
+        found = recorder.validate(self._loaded_validator())
         state.edges.update(found.edges)
         state.validated[str(found.verdict)] += 1
         state.compared.add(replace(found.statistics, seconds=recorder.validating))
         if self._records is not None:
             write_recordings(self._records / f"run-{state.following:05}.jsonl", [found.recording])
         under = Counter((edge_of(lived.taken), lived.under) for lived in world.taken if lived.under)
-        self._witness.note(found.edges, (state.coverage.faults - faults).keys(), under)
+        self._witness.note(found.edges, faults.keys(), under)
         self._note_goals(world, found.edges)
         if world.broken:
             self._note_failure(name, world, recorder)

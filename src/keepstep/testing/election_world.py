@@ -41,6 +41,7 @@ from keepstep.testing.election_recorder import ElectionRecorder
 from keepstep.testing.faults import NotHealed, NothingToHit
 from keepstep.testing.observer import Transaction
 from keepstep.testing.step import Step
+from keepstep.testing.step_by_step import StepByStep
 from keepstep.testing.ways import Planned, Way
 from keepstep.testing.wire import ConnectionEnded, Delete, Refusal, SessionGone
 from keepstep.znodes.epoch import default_fence_path
@@ -256,6 +257,7 @@ class ElectionWorld:
 
     def close(self) -> None:
         """End all shells, whatever has happened; may be called again."""
+        self._let_go()
         for seat in self.seats:
             if seat.shell:
                 seat.shell.abandon()
@@ -270,6 +272,11 @@ class ElectionWorld:
             self._recorder.end()
         self._coverage.accepted += len(self.ledger.accepted)
         self._coverage.elections += len(self.ledger.raised)
+
+    @property
+    def in_trouble(self) -> str:
+        """The fault package that is under way; "" if none is."""
+        return self._trouble[1].name if self._trouble else ""
 
     # --- Seats ---
 
@@ -776,6 +783,41 @@ class ElectionWorld:
             self.story.append(f"    {error}")
             self._arena.recover()
 
+    # --- Rules for an arena where somebody chooses what happens ---
+
+    def _step_by_step(self) -> None:
+        """From here on nothing happens but the steps that follow."""
+        if (arena := self._driven_arena()) is not None:
+            arena.take_over()
+
+    def _happen(self, what: str, who: int = 0, nth: int = 0, server: int = 0) -> None:
+        """Let one of the things happen that servers and connections have before them."""
+        if (arena := self._driven_arena()) is not None:
+            arena.happen(what, who=who, nth=nth, server=server)
+
+    def _connect(self, who: int, server: int) -> None:
+        """Have a client connect to a server."""
+        if (arena := self._driven_arena()) is not None:
+            arena.connect(who, server)
+
+    def _notice(self, who: int) -> None:
+        """Have a client notice that its connection has ended."""
+        if (arena := self._driven_arena()) is not None:
+            arena.notice(who)
+
+    def _driven_arena(self) -> StepByStep | None:
+        """The arena, if what happens there can be chosen; if not, that is noted."""
+        if isinstance(self._arena, StepByStep):
+            return self._arena
+        if not self._coverage.not_done[self.steps[-1].rule]:
+            self.story.append("    not done: on real servers things happen by themselves")
+        self._coverage.not_done[self.steps[-1].rule] += 1
+        return None
+
+    def _let_go(self) -> None:
+        if isinstance(self._arena, StepByStep):
+            self._arena.let_go()
+
     def _hit(self, kind: str, seat: _Seat | None) -> None:
         """Note a fault, and whether it hits a leader in office, as the server says."""
         if self._trouble is None:
@@ -820,6 +862,10 @@ class ElectionWorld:
         "inject": _inject,
         "heal": _heal,
         "run": _run,
+        "step_by_step": _step_by_step,
+        "happen": _happen,
+        "connect": _connect,
+        "notice": _notice,
     }
 
     # --- What the server says ---
@@ -901,6 +947,7 @@ class ElectionWorld:
 
     def _finish(self) -> None:
         self._ending = True
+        self._let_go()
         self._heal()
         self._arena.recover()
         for seat in self.seats:

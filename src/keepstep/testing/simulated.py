@@ -3,27 +3,35 @@
 A `SimulatedArena` gives the shells a link to a `FakeZooKeeper` instead of kazoo. Nothing happens
 but by `SimulatedArena.pump`, and which of the things that may happen does so is decided by the
 seed. So a run that breaks a promise does so whenever it is repeated, and can be shortened.
+
+After `SimulatedArena.take_over` not even the seed decides: whoever drives chooses one thing after
+the other, from what `keepstep.testing.offers` lists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 from kazoo.exceptions import EXCEPTIONS, ConnectionLoss
 from kazoo.protocol.states import EventType, KeeperState, WatchedEvent, ZnodeStat
 
 from keepstep.shell.contender_shell import ContenderShell
-from keepstep.shell.inbox import Answer, Arrival, Lane, LinkDown, LinkEnded, LinkUp
+from keepstep.shell.inbox import Answer, Arrival, Lane, LinkDown, LinkEnded, LinkUp, Order
 from keepstep.simulation import FakeClient, FakeZooKeeper
+from keepstep.simulation.fake import FakeServer, Happening, Kind
 from keepstep.simulation.messages import Request
 from keepstep.testing.admin import Sessions
 from keepstep.testing.arenas import MOST_SHELLS, Arena, Trouble
 from keepstep.testing.faults import Availability, NothingToHit
 from keepstep.testing.observer import Transaction
 from keepstep.testing.proxy import Effect
+from keepstep.testing.step_by_step import LOSE
 from keepstep.testing.wire import (
     Check,
     ConnectionEnded,
@@ -36,13 +44,41 @@ from keepstep.testing.wire import (
 )
 from keepstep.znodes.paths import parents
 
-__all__ = ["SimulatedArena"]
+__all__ = ["Glimpse", "SimulatedArena"]
 
 _TICK = 0.001
 _LONG = 1.0
 _EVENTS = {1: EventType.CREATED, 2: EventType.DELETED, 3: EventType.CHANGED, 4: EventType.CHILD}
 _ENDS_A_SESSION = frozenset({"expire", "natural-expiry", "pause-client"})
 _WITHOUT_TIME = frozenset({"delay", "throttle"})
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What can be seen of a shell in memory, without anything being done to it.
+
+    Attributes:
+        waiting: What waits in its inbox, in order, and whether it is about the present
+            connection and request.
+        timers: Of the deadline, of the answer that is awaited, and of the patience without a
+            connection: "" if it does not run, else "set" or "due".
+        call: Which of the calls that serve the present request is made; 0 for none.
+        writes: How many writes wait for their turn.
+        resigning: Whether it is to hand over.
+    """
+
+    waiting: tuple[tuple[Arrival, bool], ...]
+    timers: tuple[str, ...]
+    call: int
+    writes: int
+    resigning: bool
+
+
+def _run_down(moment: float | None, now: float) -> str:
+    if moment is None:
+        return ""
+    return "due" if now >= moment else "set"
+
 
 _Steps = Generator[Request, Any, Any]
 """What one call of a client comes to: yields requests, is resumed with their answers."""
@@ -245,7 +281,7 @@ class _Link:
         self._seat = seat
         self._tell = tell
         self._started = self._retired = False
-        self._asked: dict[int, tuple[_Steps, _Result]] = {}
+        self._asked: dict[int, tuple[_Steps, _Result, int]] = {}
         self._watching: dict[str, list[Callable[[WatchedEvent], None]]] = {}
         self._heard = 0
         self._tried = -1
@@ -279,7 +315,7 @@ class _Link:
     def cut(self, connection: int) -> None:
         """Close this very connection; the session lives on."""
         if self.is_up(connection) and self.conn is not None:
-            self._arena.zookeeper.cut(self.conn)
+            self._arena.cut(self.conn)
 
     def retire(self) -> None:
         """Tell nothing any more, and submit nothing."""
@@ -309,7 +345,14 @@ class _Link:
         self._go_on(steps, result, lambda: next(steps))
         return result
 
-    def _go_on(self, steps: _Steps, result: _Result, resume: Callable[[], Request]) -> None:
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """How many requests each call that is not over has made."""
+        return tuple(turn for _, _, turn in self._asked.values())
+
+    def _go_on(
+        self, steps: _Steps, result: _Result, resume: Callable[[], Request], turn: int = 1
+    ) -> None:
         try:
             request = resume()
         except StopIteration as ended:
@@ -324,7 +367,7 @@ class _Link:
             return
         if request.kind in {"write", "multi"}:
             self._arena.simulated_ways[self._seat].strike(conn)
-        self._asked[conn.send(request)] = steps, result
+        self._asked[conn.send(request)] = steps, result, turn
 
     def watch(self, path: str, callback: Callable[[WatchedEvent], None]) -> None:
         """Have somebody called when something happens to a znode, once."""
@@ -338,18 +381,31 @@ class _Link:
             return False
         if self.conn is None:
             return self._try_to_connect()
-        return self._hear() or self._notice_the_end()
+        return self.hear() or self.notice_the_end()
 
-    def _hear(self) -> bool:
+    @property
+    def seeks(self) -> bool:
+        """Whether its client would connect if it could."""
+        return self._started and not self._retired and self.conn is None
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether its connection has ended, which its client has not noticed."""
+        conn = None if self._retired else self.conn
+        return conn is not None and not conn.open and not conn.to_client
+
+    def hear(self) -> bool:
+        """Take in what its client has received; whether that was anything."""
         conn = self.conn
         if conn is None:
             return False
         answered = [xid for xid in self._asked if conn.answered(xid)]
         for xid in answered:
-            steps, result = self._asked.pop(xid)
+            steps, result, turn = self._asked.pop(xid)
             answer = conn.wait(xid)
             self.client.last_zxid = max(self.client.last_zxid, answer.zxid)
-            self._go_on(steps, result, lambda: steps.send(answer))  # noqa: B023 - called at once
+            resume = partial(steps.send, answer)
+            self._go_on(steps, result, resume, turn + 1)
         told = conn.notifications[self._heard :]
         self._heard = len(conn.notifications)
         for event in told:
@@ -358,12 +414,13 @@ class _Link:
                 callback(happened)
         return bool(answered or told)
 
-    def _notice_the_end(self) -> bool:
+    def notice_the_end(self) -> bool:
+        """Tell of the end of the connection; whether it has ended."""
         if self.conn is None or self.conn.open or self.conn.to_client:
             return False
         self.conn, self.up = None, False
         asked, self._asked = self._asked, {}
-        for _, result in asked.values():
+        for _, result, _ in asked.values():
             result.settle(error=ConnectionLoss())
         self.connection += 1
         self._tell(LinkDown(self.connection))
@@ -377,24 +434,33 @@ class _Link:
         arena = self._arena
         if self._tried == arena.moment:
             return False
-        session, password = self.client.client_id or (0, b"")
         for server in arena.simulated_ways[self._seat].open_to():
-            try:
-                conn = arena.zookeeper.connect(
-                    server, session, password or None, last_zxid=self.client.last_zxid
-                )
-            except ConnectionEnded:
-                continue
-            except SessionGone:
-                self.client.client_id = None
-                self._tell(LinkEnded(self.connection, str(KeeperState.EXPIRED_SESSION)))
+            if self.connect_to(server):
                 return True
-            self.conn, self.up, self._heard = conn, True, 0
-            self.client.client_id = conn.session, conn.password
-            self._tell(LinkUp(self.connection, conn.session))
-            return True
         self._tried = arena.moment
         return False
+
+    def connect_to(self, server: int, *, direct: bool = False) -> bool:
+        """Connect to a server, or learn that the session has ended; whether either was done."""
+        arena = self._arena
+        session, password = self.client.client_id or (0, b"")
+        last = self.client.last_zxid
+        try:
+            conn = arena.zookeeper.connect(
+                server, session, password or None, last_zxid=last, direct=direct
+            )
+        except ConnectionEnded:
+            return False
+        except SessionGone:
+            self.client.client_id = None
+            self._tell(LinkEnded(self.connection, str(KeeperState.EXPIRED_SESSION)))
+            return True
+        conn.direct = False
+        arena.seat_of[conn] = self._seat
+        self.conn, self.up, self._heard = conn, True, 0
+        self.client.client_id = conn.session, conn.password
+        self._tell(LinkUp(self.connection, conn.session))
+        return True
 
 
 class _Planned:
@@ -460,7 +526,7 @@ class _SimulatedWay:
     def cut(self) -> Effect:
         effect = self._effect("cut")
         if (conn := self._conn()) is not None:
-            self._arena.zookeeper.cut(conn)
+            self._arena.cut(conn)
         return effect
 
     def hold(self) -> Effect:
@@ -542,6 +608,8 @@ class SimulatedArena(Arena):
         zookeeper: The fake.
         links: The newest link of each seat.
         silent: Servers that answer nobody now.
+        driven: Whether nothing happens by itself.
+        seat_of: Whose each connection of a shell is.
     """
 
     def __init__(self, servers: int = 1, seed: int = 0) -> None:
@@ -550,6 +618,8 @@ class SimulatedArena(Arena):
         self.zookeeper = FakeZooKeeper(servers=servers, seed=seed)
         self.links: dict[int, _Link] = {}
         self.silent: set[int] = set()
+        self.driven = False
+        self.seat_of: WeakKeyDictionary[FakeClient, int] = WeakKeyDictionary()
         self.simulated_ways = [_SimulatedWay(self, seat) for seat in range(MOST_SHELLS)]
         self.ways = self.simulated_ways
         self._dead: set[int] = set()
@@ -593,6 +663,8 @@ class SimulatedArena(Arena):
 
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Let things happen until a condition is true; whether it became so."""
+        if self.driven:
+            return condition()
         deadline = self._time + seconds
         while not condition():
             if not self.pump() or self._time > deadline:
@@ -607,6 +679,68 @@ class SimulatedArena(Arena):
                 self._time += _LONG
                 return
 
+    # --- Step by step ---
+
+    def take_over(self) -> None:
+        """From now on nothing happens by itself; whoever waits for something waits in vain."""
+        self.driven = True
+
+    def let_go(self) -> None:
+        """Things happen by themselves again wherever somebody waits."""
+        self.driven = False
+
+    def connections_of(self, seat: int) -> list[FakeClient]:
+        """The connections of a seat of which something may still come, the oldest first."""
+        return [c for c in self.zookeeper.connections if self.seat_of.get(c) == seat]
+
+    def happen(self, what: str, *, who: int, nth: int, server: int) -> bool:
+        """Let one thing happen, if it is possible now; whether it was."""
+        if what in {Kind.DECIDE, Kind.APPLY}:
+            known = [each for each in self.zookeeper.servers if each.number == server]
+            return bool(known) and self._let(Kind(what), known[0])
+        connections = self.connections_of(who)
+        if nth >= len(connections) or what not in {*Kind, LOSE}:
+            return False
+        meant = connections[nth]
+        if what == LOSE:
+            possible = not meant.open and bool(meant.to_server)
+            self.zookeeper.lose(meant)
+            return possible
+        if not self._let(Kind(what), meant):
+            return False
+        link = self.links.get(who)
+        if what == Kind.RECEIVE and link and link.conn is meant:
+            link.hear()
+        return True
+
+    def _let(self, kind: Kind, subject: FakeClient | FakeServer) -> bool:
+        happening = Happening(kind, subject)
+        possible = happening in self.zookeeper.possible()
+        if possible:
+            self.zookeeper.let(happening)
+        return possible
+
+    def connect(self, who: int, server: int) -> bool:
+        """Have the client at a seat connect to a server; whether anything came of it."""
+        link, way = self.links.get(who), self.simulated_ways[who]
+        if link is None or not link.seeks or server not in way.open_to():
+            return False
+        return link.connect_to(server, direct=True)
+
+    def notice(self, who: int) -> bool:
+        """Have the client at a seat notice that its connection has ended; whether it had."""
+        link = self.links.get(who)
+        return link is not None and link.has_lost and link.notice_the_end()
+
+    def cut(self, conn: FakeClient) -> None:
+        """The network ends a connection.
+
+        Where somebody drives, all that was on its way may still arrive or be lost, as chosen.
+        """
+        self.zookeeper.cut(conn, len(conn.to_server) if self.driven else None)
+
+    # --- Shells ---
+
     def shell_class(self, chosen: type[ContenderShell], seat: int) -> type[ContenderShell]:
         """The same class with a link to the fake, which is driven while the shell waits."""
         arena = self
@@ -620,6 +754,25 @@ class SimulatedArena(Arena):
                     self._arrive(arrival)
 
                 return _Link(arena, seat, tell, connection)
+
+            def glimpse(self) -> Glimpse:
+                waiting = tuple(
+                    (arrival, self._is_current(arrival))
+                    for arrival in self._inbox._waiting  # noqa: SLF001 - looked at, not taken
+                    if not isinstance(arrival, Order)
+                )
+                exchange, now = self._exchange, self.clock.now()
+                due = None if exchange is None else exchange.due
+                given_up = None
+                if self._down_since is not None:
+                    given_up = self._down_since + self.settings.patience
+                return Glimpse(
+                    waiting,
+                    tuple(_run_down(moment, now) for moment in (self._deadline, due, given_up)),
+                    0 if exchange is None else exchange.call - exchange.number,
+                    len(self._writes),
+                    self._resign_ordered or self._resigning_session is not None,
+                )
 
             def deliver_one(self, timeout: float = 0.0, lane: Lane | None = None) -> Any:
                 if timeout > 0:
@@ -684,7 +837,7 @@ class SimulatedArena(Arena):
 
     def outsider(self) -> FakeClient:
         """A client of nobody's, at the server that leads."""
-        return self.zookeeper.connect(self.zookeeper.leader or 0)
+        return self.zookeeper.connect(self.zookeeper.leader or 0, direct=self.driven)
 
     # --- Faults ---
 
