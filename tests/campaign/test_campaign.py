@@ -302,7 +302,7 @@ def test_namespaces_that_this_process_cannot_have_are_told_of():
         (["--shell", "nowhere:Shell"], "there is no such class"),
         (["--shell", "json:loads"], "no subclass of ContenderShell"),
         (["--shell", ""], "there is no such class"),
-        (["--resume", "nothing.json"], "no state of a campaign"),
+        (["--resume", "nothing.json"], "no state of a campaign: No such file"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_started(arguments, complaint, monkeypatch):
@@ -310,6 +310,32 @@ def test_bad_input_is_refused_before_anything_is_started(arguments, complaint, m
     result = run(*arguments)
     assert isinstance(result.exception, LocalViolation)
     assert complaint in str(result.exception)
+
+
+@pytest.mark.parametrize("names", ["", ",", " , "])
+def test_no_name_of_a_fault_is_no_choice_of_faults(names):
+    result = run("--faults", names)
+    assert (result.exit_code, "write `--faults none`" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda told: told.pop("kind"), "'kind' is missing"),
+        (lambda told: told["coverage"].update(transitions=[[1, 2, 3, "x"]]), "invalid literal"),
+        (lambda told: told.update(edges=[[1]]), "not enough values"),
+    ],
+)
+def test_a_state_that_was_edited_wrongly_is_refused_in_words(
+    few_examples, shared_servers, tmp_path, change, said
+):
+    state = tmp_path / "state.json"
+    run("--servers", "1", "--examples", "1", "--faults", "none", "--state", str(state))
+    told = json.loads(state.read_text())
+    change(told)
+    state.write_text(json.dumps(told))
+    with pytest.raises(LocalViolation, match=f"no state of a campaign: .*{said}"):
+        CampaignState.load(state)
 
 
 def test_resume_decides_what_the_file_decides():

@@ -14,6 +14,7 @@ from keepstep.shell.inbox import Lane
 from keepstep.simulation import FakeZooKeeper
 from keepstep.simulation.fake import Kind
 from keepstep.testing import Create
+from keepstep.testing import campaign as campaigns
 from keepstep.testing.campaign import Plan
 from keepstep.testing.coverage import UNREACHABLE, Coverage, all_transitions
 from keepstep.testing.election_recorder import ElectionRecorder
@@ -288,6 +289,32 @@ def test_the_command_finds_a_seeded_bug(shell_name, tmp_path):
     assert "BROKEN: a shell takes whatever it is told, in walk " in result.output
     assert "repeat it with `keepstep replay " in result.output
     assert list(tmp_path.glob("failure-1-*.json"))
+
+
+@pytest.mark.parametrize("full", ["out", "record"])
+def test_what_is_found_is_told_though_it_cannot_be_written(shell_name, tmp_path, monkeypatch, full):
+    def no_room(*_):
+        raise LocalViolation("cannot write it: No space left on device")
+
+    if full == "out":
+        monkeypatch.setattr(SavedRun, "save", no_room)
+    else:
+        monkeypatch.setattr(campaigns, "write_recordings", no_room)
+    options = ["--examples", "60", "--seed", "1", f"--{full}", str(tmp_path / full)]
+    result = run(*options, "--shell", shell_name("compared-when-enqueued"), "--json")
+    told = json.loads(result.stdout)
+    found = full == "out"
+    assert (result.exit_code, len(told["failures"])) == (1 if found else 2, int(found))
+    assert told["unwritten"].endswith("No space left on device")
+    assert "the campaign has ended early: cannot write it" in result.stderr
+
+
+def test_what_an_earlier_campaign_has_saved_stays(shell_name, tmp_path, monkeypatch):
+    monkeypatch.setattr(campaigns, "MOST_FAILURES", 1)
+    options = ["--examples", "60", "--seed", "1", "--out", str(tmp_path)]
+    for count in (1, 2):
+        run(*options, "--shell", shell_name("compared-when-enqueued"))
+        assert len(list(tmp_path.glob("*.json"))) == len(list(tmp_path.glob("*.jsonl"))) == count
 
 
 @pytest.mark.parametrize(

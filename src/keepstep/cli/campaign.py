@@ -20,6 +20,8 @@ __all__ = ["command", "shell_of"]
 DEFAULT_SERVERS = 3
 SERVERS_OF_THE_FAKE = 1
 DEFAULT_SECONDS = 60.0
+_SECONDS_BETWEEN_LINES = 60.0
+"""How often a campaign that is not on a terminal says where it stands."""
 
 
 @click.command(name="campaign", context_settings={"help_option_names": ["-h", "--help"]})
@@ -179,6 +181,8 @@ def command(
         click.echo(json.dumps(_as_json(result), indent=1))
     else:
         _show(result, resume or state)
+    if result.unwritten:
+        click.echo(f"keepstep: the campaign has ended early: {result.unwritten}", err=True)
     ctx.exit(_exit_code(result))
 
 
@@ -232,6 +236,8 @@ def _faults(names: str | None) -> tuple[str, ...]:
     if names == "none":
         return ()
     chosen = [name.strip() for name in (names or "").split(",")]
+    if not any(chosen):
+        raise click.UsageError("--faults names no fault package; write `--faults none` for none")
     return tuple(dict.fromkeys(name for name in chosen if name))
 
 
@@ -240,29 +246,43 @@ def _shown(*, quiet: bool) -> bool:
 
 
 def _progress(*, quiet: bool) -> Any:
+    """Shows where a campaign stands: at each example, or now and then where nobody watches."""
+    told = 0.0
+
     def show(name: str, state: CampaignState) -> None:
+        nonlocal told
         coverage = state.coverage
         memory = f", {state.memory[-1][1] / 1e6:.0f} MB" if state.memory else ""
-        click.echo(
-            f"\r\033[K{state.seconds:.0f}/{state.plan.seconds:.0f} s, example {state.following}, "
+        line = (
+            f"{state.seconds:.0f}/{state.plan.seconds:.0f} s, example {state.following}, "
             f"{coverage.steps} steps, {sum(coverage.faults.values())} faults of "
             f"{len(coverage.faults)} kinds, {len(state.edges)} edges, "
-            f"{len(state.failures)} broken{memory}: {name}"[:200],
-            err=True,
-            nl=False,
+            f"{len(state.failures)} broken{memory}: {name}"
         )
+        if _shown(quiet=quiet):
+            click.echo(f"\r\033[K{line}"[:200], err=True, nl=False)
+        elif not quiet and state.seconds - told >= _SECONDS_BETWEEN_LINES:
+            told = state.seconds
+            click.echo(line, err=True)
 
-    return show if _shown(quiet=quiet) else lambda _, __: None
+    return show
 
 
 def _exit_code(state: CampaignState) -> Exit:
     if state.failures:
         return Exit.DIFFERS
+    if state.unwritten:
+        return Exit.COULD_NOT_RUN
     return Exit.AS_EXPECTED if state.conclusive else Exit.WEAKER
 
 
 def _verdict(state: CampaignState) -> str:
-    words = {Exit.AS_EXPECTED: "passed", Exit.DIFFERS: "BROKEN", Exit.WEAKER: "INCONCLUSIVE"}
+    words = {
+        Exit.AS_EXPECTED: "passed",
+        Exit.DIFFERS: "BROKEN",
+        Exit.WEAKER: "INCONCLUSIVE",
+        Exit.COULD_NOT_RUN: "NOT KEPT",
+    }
     return words[_exit_code(state)]
 
 
@@ -353,6 +373,7 @@ def _as_json(state: CampaignState) -> dict[str, Any]:
         "plan": asdict(state.plan),
         "seconds": round(state.seconds, 1),
         "interrupted": state.interrupted,
+        "unwritten": state.unwritten,
         "examples": coverage.examples,
         "steps": coverage.steps,
         "elections": coverage.elections,

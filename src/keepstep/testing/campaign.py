@@ -15,7 +15,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import count
@@ -26,7 +26,7 @@ import psutil
 
 from keepstep import __version__
 from keepstep.conformance.ledger import Witness, modules_of, update
-from keepstep.conformance.recording import write_recordings
+from keepstep.conformance.recording import free_file, write_recordings
 from keepstep.conformance.validation import Edge, Statistics, Validator, load_validator
 from keepstep.errors import KeepstepError, LocalViolation
 from keepstep.shell.contender_shell import ContenderShell
@@ -160,6 +160,7 @@ class CampaignState:
         memory: Bytes of the process after each example, with the second of its last part.
         left: Processes that the campaign left.
         interrupted: Whether its last part was ended before its time.
+        unwritten: Why its last part has ended: what could not be written; "" if all could.
         experience: What its runs have shown of where steps lead; guides the choice of the next.
     """
 
@@ -178,6 +179,7 @@ class CampaignState:
     memory: list[tuple[float, int]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     interrupted: bool = False
+    unwritten: str = ""
     experience: Experience = field(default_factory=Experience)
 
     def save(self, file: Path) -> None:
@@ -232,11 +234,12 @@ class CampaignState:
             state.failures = [Failed(**{**f, "story": tuple(f["story"])}) for f in told["failures"]]
             state.troubles = list(map(str, told["troubles"]))
             state.compared = _statistics_from_json(told["compared"])
-            state.validated = Counter(told["validated"])
-            state.edges = Counter({Edge(label, mode): n for label, mode, n in told["edges"]})
+            state.validated = Counter({str(v): int(n) for v, n in told["validated"].items()})
+            edges = {Edge(str(label), str(mode)): int(n) for label, mode, n in told["edges"]}
+            state.edges = Counter(edges)
             state.experience = Experience.from_json(told["experience"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise LocalViolation(f"{file} is no state of a campaign: {error!r}") from error
+            raise LocalViolation(f"{file} is no state of a campaign: {_in_words(error)}") from error
         return state
 
     def extended(self, seconds: float | None) -> CampaignState:
@@ -400,7 +403,7 @@ class Campaign:
         """
         state, self._began = self.state, time.monotonic()
         before = set(_children())
-        state.interrupted = False
+        state.interrupted, state.unwritten = False, ""
         state.memory.clear()
         self._keep()
         try:
@@ -408,14 +411,23 @@ class Campaign:
                 self._run_on_servers()
         except KeyboardInterrupt:
             state.interrupted = True
+        except _Unwritten as error:
+            state.unwritten = str(error)
         finally:
             self._note_time()
             state.left = [line for pid, line in _children().items() if pid not in before]
+            self._conclude()
+        return state
+
+    def _conclude(self) -> None:
+        """Write what the campaign leaves; what it has found is told even if that cannot be."""
+        try:
             self._keep()
             if self._ledger is not None:
-                with update(self._ledger, modules_of(self._project)) as ledger:
+                with _writing(), update(self._ledger, modules_of(self._project)) as ledger:
                     ledger.add(self._witness)
-        return state
+        except _Unwritten as error:
+            self.state.unwritten = self.state.unwritten or str(error)
 
     def _note_time(self) -> float:
         passed = time.monotonic() - self._began
@@ -431,7 +443,8 @@ class Campaign:
 
     def _keep(self) -> None:
         if self._state_file is not None:
-            self.state.save(self._state_file)
+            with _writing():
+                self.state.save(self._state_file)
 
     def _run_on_servers(self) -> None:
         """Do examples on one ensemble until the time is over, or the servers fail."""
@@ -452,6 +465,8 @@ class Campaign:
                         return
                     self._progress(name, state)
                     self._do(arena, name, drawn)
+        except _Unwritten:
+            raise  # It is no trouble of servers.
         except KeepstepError as error:
             if _interrupts(error):
                 raise KeyboardInterrupt from error
@@ -516,15 +531,20 @@ class Campaign:
         state.edges.update(found.edges)
         state.validated[str(found.verdict)] += 1
         state.compared.add(replace(found.statistics, seconds=recorder.validating))
-        if self._records is not None:
-            write_recordings(self._records / f"run-{state.following:05}.jsonl", [found.recording])
         under = Counter((edge_of(lived.taken), lived.under) for lived in world.taken if lived.under)
         self._witness.note(found.edges, faults.keys(), under)
         self._note_goals(world, found.edges)
-        if world.broken:
-            self._note_failure(name, world, recorder)
+        number, promise = state.following, world.broken.promise if world.broken else ""
+        if promise:
+            state.failures.append(Failed(promise, name, tuple(world.story)))
         state.following += 1
         state.memory.append((self._note_time(), psutil.Process().memory_info().rss))
+        # All is noted by now, so nothing is lost if it cannot be written.
+        with _writing():
+            if promise and self._out is not None:
+                state.failures[-1] = self._saved(state.failures[-1], number, world, recorder)
+            if self._records is not None:
+                write_recordings(free_file(self._records, "run", number), [found.recording])
         self._keep()
 
     def _note_goals(self, world: ElectionWorld, edges: Mapping[Edge, int]) -> None:
@@ -541,17 +561,42 @@ class Campaign:
             changed = len(terms) > len({incarnation for incarnation, _ in terms})
             seen(changed, "the servers' leader changed during an election")
 
-    def _note_failure(self, name: str, world: ElectionWorld, recorder: ElectionRecorder) -> None:
-        state, promise = self.state, world.broken.promise if world.broken else ""
-        file = recording = ""
-        if self._out is not None:
-            words = re.sub(r"\W+", "-", promise)
-            path = self._out / f"failure-{state.plan.seed}-{state.following}-{words}.json"
-            about = about_run(state.plan, self.state.shell) | {"example": name}
-            SavedRun(tuple(world.steps), "", promise, about | {"story": world.story}).save(path)
-            write_recordings(path.with_suffix(".jsonl"), [recorder.recording])
-            file, recording = str(path), str(path.with_suffix(".jsonl"))
-        state.failures.append(Failed(promise, name, tuple(world.story), file, recording))
+    def _saved(
+        self, failed: Failed, number: int, world: ElectionWorld, recorder: ElectionRecorder
+    ) -> Failed:
+        """A failure with its files, which are written."""
+        plan, words = self.state.plan, re.sub(r"\W+", "-", failed.promise)
+        if self._out is None:
+            return failed
+        stem = f"failure-{plan.seed}-{number}-{words}"
+        # An earlier campaign with the same seed may have left its own there.
+        names = (f"{stem}{f'-{again}' if again else ''}.json" for again in count())
+        path = next(file for name in names if not (file := self._out / name).exists())
+        about = about_run(plan, self.state.shell) | {"example": failed.example}
+        SavedRun(tuple(world.steps), "", failed.promise, about | {"story": world.story}).save(path)
+        write_recordings(path.with_suffix(".jsonl"), [recorder.recording])
+        return replace(failed, file=str(path), recording=str(path.with_suffix(".jsonl")))
+
+
+class _Unwritten(LocalViolation):
+    """What a campaign has found cannot be written."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except LocalViolation as error:
+        raise _Unwritten(str(error)) from error
+
+
+def _in_words(error: Exception) -> str:
+    match error:
+        case KeyError():
+            return f"{error} is missing"
+        case OSError():
+            return error.strerror or str(error)
+    return str(error)
 
 
 def _statistics_to_json(of: Statistics) -> dict[str, Any]:

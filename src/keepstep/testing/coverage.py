@@ -131,7 +131,9 @@ class Coverage:
             setattr(self, name, int(told[name]))
         for name in self._COUNTERS:
             setattr(self, name, Counter({str(k): int(n) for k, n in told[name].items()}))
-        self.transitions = Counter({Taken(b, a, f): int(n) for b, a, f, n in told["transitions"]})
+        self.transitions = Counter(
+            {Taken(str(b), str(a), str(f)): int(n) for b, a, f, n in told["transitions"]}
+        )
 
     def gaps(self) -> Iterable[str]:
         """What is missing, one line each."""
