@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import os
 
-from keepstep.testing import campaign
-from keepstep.testing.campaign import Campaign, CampaignState, Plan, all_faults
-from keepstep.testing.coverage import UNREACHABLE, all_transitions
-from keepstep.testing.step_choice import Choice
+from keepstep.testing.election import campaign
+from keepstep.testing.election.campaign import Campaign, CampaignState, Plan, all_faults
+from keepstep.testing.election.coverage import UNREACHABLE, all_transitions
+from keepstep.testing.election.step_choice import Choice
 
 WANTED = all_transitions() - set(UNREACHABLE)
 SHOWN = 25

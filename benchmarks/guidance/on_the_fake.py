@@ -4,10 +4,10 @@ python benchmarks/guidance/on_the_fake.py                  seeds 0 to 9, 4,000 s
 python benchmarks/guidance/on_the_fake.py --steps 10000 --seeds 3
 
 The wanted set is every transition of the shipped class but those that no run can take
-(`keepstep.testing.coverage`). Runs are those that a campaign draws, with all fault packages that
-mean anything on the fake, on three servers; the thought-out scenarios are left out, because they
-take all of these transitions by themselves. Each seed draws its own runs, and the fake's
-scheduler has a seed of its own for each run, the same for all ways of choosing.
+(`keepstep.testing.election.coverage`). Runs are those that a campaign draws, with all fault
+packages that mean anything on the fake, on three servers; the thought-out scenarios are left out,
+because they take all of these transitions by themselves. Each seed draws its own runs, and the
+fake's scheduler has a seed of its own for each run, the same for all ways of choosing.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import math
 import statistics
 import time
 
-from keepstep.testing.campaign import all_faults
-from keepstep.testing.coverage import UNREACHABLE, Taken, all_transitions
-from keepstep.testing.election_recorder import ElectionRecorder
-from keepstep.testing.election_suite import replay
-from keepstep.testing.simulated import SimulatedArena
-from keepstep.testing.step_choice import Choice, Experience, draw
+from keepstep.testing.election.campaign import all_faults
+from keepstep.testing.election.coverage import UNREACHABLE, Taken, all_transitions
+from keepstep.testing.election.recorder import ElectionRecorder
+from keepstep.testing.election.simulated import SimulatedArena
+from keepstep.testing.election.step_choice import Choice, Experience, draw
+from keepstep.testing.election.suite import replay
 
 WANTED = all_transitions() - set(UNREACHABLE)
 SERVERS = 3

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keepstep.conformance.explorer import (
+from keepstep.exploration.explorer import (
     Chooser,
     Explorer,
     Move,
@@ -29,9 +29,9 @@ from keepstep.conformance.explorer import (
     load_explorer,
     reached_by_tlc,
 )
-from keepstep.conformance.guidance import Guidance
-from keepstep.conformance.validation import Edge
+from keepstep.exploration.guidance import Guidance
 from keepstep.tla.sources import find_project
+from keepstep.validation.validator import Edge
 
 FAULTS = frozenset(
     f"S!{name}"

@@ -4,10 +4,11 @@ python benchmarks/guidance/walks.py                        models n1f2 and n2f1,
 python benchmarks/guidance/walks.py --model n2f1 --seeds 3 --most 50000
 
 The wanted edges are those of the contender (an action and the mode that it is taken in) that TLC
-took in the model, but for the one that no shell can take (`keepstep.testing.coverage`). Walks run
-the shipped shells on a `FakeZooKeeper` of one server, with as many contenders and faults as the
-model has. A step is one chosen step of `keepstep.testing.offers`; all choosers pick among the same.
-The third chooser is a handicap for guided choice: it picks a fault one time in twenty only.
+took in the model, but for the one that no shell can take (`keepstep.testing.election.coverage`).
+Walks run the shipped shells on a `FakeZooKeeper` of one server, with as many contenders and faults
+as the model has. A step is one chosen step of `keepstep.testing.election.offers`; all choosers
+pick among the same. The third chooser is a handicap for guided choice: it picks a fault one time
+in twenty only.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from keepstep.conformance.explorer import Move, View, reached_by_tlc
-from keepstep.conformance.validation import Edge
-from keepstep.testing.coverage import UNREACHABLE, all_transitions
-from keepstep.testing.offers import Bounds
-from keepstep.testing.sights import edge_of
-from keepstep.testing.step_choice import Choice
-from keepstep.testing.walks import Seen, Walks
+from keepstep.exploration.explorer import Move, View, reached_by_tlc
+from keepstep.testing.election.coverage import UNREACHABLE, all_transitions
+from keepstep.testing.election.offers import Bounds
+from keepstep.testing.election.sights import edge_of
+from keepstep.testing.election.step_choice import Choice
+from keepstep.testing.election.walks import Seen, Walks
 from keepstep.tla.manifest import Model, load_manifest
 from keepstep.tla.sources import Project, find_project
+from keepstep.validation.validator import Edge
 
 SHARES = (0.95, 1.0)
 ONE_IN = 20

@@ -9,10 +9,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from keepstep.conformance.recording import COMPOSITION, Recording, read_recordings, spec_digests
 from keepstep.conformance.roles import read_spec
-from keepstep.conformance.validation import Statistics, Validator
 from keepstep.tla.sources import Project, shipped_root
+from keepstep.validation.recording import COMPOSITION, Recording, read_recordings, spec_digests
+from keepstep.validation.validator import Statistics, Validator
 
 BAR = 20_000
 

@@ -18,9 +18,9 @@ import pytest
 if TYPE_CHECKING:
     from keepstep.simulation import FakeZooKeeper
     from keepstep.testing import ZooKeeperEnsemble, ZooKeeperServer
-    from keepstep.testing.election_recorder import ElectionRecorder
+    from keepstep.testing.election.recorder import ElectionRecorder
+    from keepstep.testing.network.wire import Address
     from keepstep.testing.suites import BoundFaults, Ground, RoleSuite, SuiteResult
-    from keepstep.testing.wire import Address
 
 __all__ = ["Chroot", "SuiteRunner"]
 
@@ -270,7 +270,7 @@ def keepstep_faults(request: pytest.FixtureRequest) -> Iterator[BoundFaults]:
 @pytest.fixture
 def keepstep_recorder(request: pytest.FixtureRequest) -> ElectionRecorder:
     """Records an election into `election.jsonl` of the test's `tmp_path`."""
-    from keepstep.testing.election_recorder import ElectionRecorder
+    from keepstep.testing.election.recorder import ElectionRecorder
 
     folder = request.getfixturevalue("tmp_path")
     return ElectionRecorder(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.testing import campaign as campaigns
-from keepstep.testing.arenas import EnsembleArena
+from keepstep.testing.election import campaign as campaigns
+from keepstep.testing.election.arenas import EnsembleArena
 
 STATEFUL = Path(__file__).parents[1] / "stateful"
 SEEDED = "seeded_bugs_of_campaigns"

@@ -16,17 +16,17 @@ from click.testing import CliRunner
 
 from keepstep.cli import campaign as cli
 from keepstep.cli.replay import command as replay_command
-from keepstep.conformance.recording import read_recordings
 from keepstep.errors import LocalViolation, ToolFailed, ToolMissing
 from keepstep.shell.contender_shell import ContenderShell
-from keepstep.testing import campaign as campaigns
-from keepstep.testing.arenas import EnsembleArena
-from keepstep.testing.campaign import Campaign, CampaignState, Plan, all_faults
-from keepstep.testing.coverage import Coverage
-from keepstep.testing.election_suite import SavedRun, replay
-from keepstep.testing.election_world import ElectionWorld, Step
-from keepstep.testing.namespaces import why_no_namespaces
-from keepstep.testing.scenarios import scenarios
+from keepstep.testing.election import campaign as campaigns
+from keepstep.testing.election.arenas import EnsembleArena
+from keepstep.testing.election.campaign import Campaign, CampaignState, Plan, all_faults
+from keepstep.testing.election.coverage import Coverage
+from keepstep.testing.election.scenarios import scenarios
+from keepstep.testing.election.suite import SavedRun, replay
+from keepstep.testing.election.world import ElectionWorld, Step
+from keepstep.testing.network.namespaces import why_no_namespaces
+from keepstep.validation.recording import read_recordings
 
 pytestmark = pytest.mark.zookeeper
 
@@ -267,7 +267,7 @@ def test_the_kernel_separates_servers_in_a_campaign():
     if shutil.which("unshare") is None or subprocess.run([*inside, "true"], check=False).returncode:
         pytest.skip("NOT RUN: the kernel allows no user and network namespaces here")
     code = (
-        "from keepstep.testing import campaign; campaign.scenarios = dict; "
+        "from keepstep.testing.election import campaign; campaign.scenarios = dict; "
         "from keepstep.cli.main import main; main()"
     )
     faults = "partition-servers-kernel,partition-servers"

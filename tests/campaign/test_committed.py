@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.testing import committed
-from keepstep.testing.committed import CommittedLog, SessionBook
-from keepstep.testing.observer import Change, Transaction
-from keepstep.testing.wire import Opcode
+from keepstep.testing.network.wire import Opcode
+from keepstep.testing.servers import committed
+from keepstep.testing.servers.committed import CommittedLog, SessionBook
+from keepstep.testing.servers.observer import Change, Transaction
 
 
 class Written:

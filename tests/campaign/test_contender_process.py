@@ -9,14 +9,14 @@ import pytest
 
 from keepstep.errors import ToolFailed
 from keepstep.shell.contender_shell import ContenderShell
-from keepstep.testing.arenas import EnsembleArena
-from keepstep.testing.contender_process import ContenderProcess, can_live_elsewhere
-from keepstep.testing.coverage import Coverage
-from keepstep.testing.election_suite import replay
-from keepstep.testing.election_world import ElectionWorld, Step
+from keepstep.testing.election.arenas import EnsembleArena
+from keepstep.testing.election.contender_process import ContenderProcess, can_live_elsewhere
+from keepstep.testing.election.coverage import Coverage
+from keepstep.testing.election.suite import replay
+from keepstep.testing.election.world import ElectionWorld, Step
 from keepstep.testing.faults import Aim, packages
-from keepstep.testing.observer import TransactionLog
-from keepstep.testing.wire import Opcode
+from keepstep.testing.network.wire import Opcode
+from keepstep.testing.servers.observer import TransactionLog
 
 pytestmark = pytest.mark.zookeeper
 

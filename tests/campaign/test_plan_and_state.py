@@ -7,10 +7,9 @@ from collections import Counter
 
 import pytest
 
-from keepstep.conformance.validation import Edge, Statistics
 from keepstep.errors import LocalViolation
-from keepstep.testing import campaign as campaigns
-from keepstep.testing.campaign import (
+from keepstep.testing.election import campaign as campaigns
+from keepstep.testing.election.campaign import (
     MOST_GROWTH,
     Campaign,
     CampaignState,
@@ -19,8 +18,9 @@ from keepstep.testing.campaign import (
     all_faults,
     tour,
 )
-from keepstep.testing.coverage import FAULTS, Coverage, Taken, all_transitions
-from keepstep.testing.election_world import Step
+from keepstep.testing.election.coverage import FAULTS, Coverage, Taken, all_transitions
+from keepstep.testing.election.world import Step
+from keepstep.validation.validator import Edge, Statistics
 
 SAMPLES = 40
 

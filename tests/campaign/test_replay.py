@@ -11,10 +11,10 @@ from keepstep.cli.replay import command
 from keepstep.errors import LocalViolation, RemoteViolation
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.shell.inbox import Lane
-from keepstep.testing.arenas import Arena, EnsembleArena
-from keepstep.testing.election_suite import SavedRun
-from keepstep.testing.election_world import Step
-from keepstep.testing.replaying import arena_for
+from keepstep.testing.election.arenas import Arena, EnsembleArena
+from keepstep.testing.election.replaying import arena_for
+from keepstep.testing.election.suite import SavedRun
+from keepstep.testing.election.world import Step
 
 STEPS = (Step("begin", {"count": 2}), Step("cut", {"who": "leader"}), Step("run"))
 

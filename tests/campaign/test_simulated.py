@@ -10,14 +10,14 @@ from kazoo.exceptions import KazooException, NoNodeError
 
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.testing import ZooKeeperServer
-from keepstep.testing.campaign import all_faults, tour
-from keepstep.testing.coverage import Coverage
-from keepstep.testing.election_suite import SavedRun, replay
-from keepstep.testing.election_world import Step
-from keepstep.testing.replaying import on_the_fake, shrink
-from keepstep.testing.scenarios import scenarios
-from keepstep.testing.simulated import SimulatedArena
-from keepstep.testing.step_choice import Choice, draw
+from keepstep.testing.election.campaign import all_faults, tour
+from keepstep.testing.election.coverage import Coverage
+from keepstep.testing.election.replaying import on_the_fake, shrink
+from keepstep.testing.election.scenarios import scenarios
+from keepstep.testing.election.simulated import SimulatedArena
+from keepstep.testing.election.step_choice import Choice, draw
+from keepstep.testing.election.suite import SavedRun, replay
+from keepstep.testing.election.world import Step
 
 BUGS = [
     "compared-when-enqueued",

@@ -8,13 +8,13 @@ from collections import Counter
 import pytest
 
 from keepstep.errors import LocalViolation
-from keepstep.testing.campaign import all_faults
-from keepstep.testing.coverage import FAULTS, UNREACHABLE, Taken, all_transitions
-from keepstep.testing.election_recorder import ElectionRecorder
-from keepstep.testing.election_suite import replay
-from keepstep.testing.election_world import ElectionWorld, Step
-from keepstep.testing.simulated import SimulatedArena
-from keepstep.testing.step_choice import Choice, Experience, Trail, draw
+from keepstep.testing.election.campaign import all_faults
+from keepstep.testing.election.coverage import FAULTS, UNREACHABLE, Taken, all_transitions
+from keepstep.testing.election.recorder import ElectionRecorder
+from keepstep.testing.election.simulated import SimulatedArena
+from keepstep.testing.election.step_choice import Choice, Experience, Trail, draw
+from keepstep.testing.election.suite import replay
+from keepstep.testing.election.world import ElectionWorld, Step
 
 PACKAGES = all_faults()
 BEGIN = Step("begin", {"count": 2})
@@ -107,7 +107,7 @@ def test_what_was_seen_needs_no_tries_any_more_and_memory_has_a_bound(handed_ove
     found.tries.update(["overlook@leaving", "overlook@leaving by luck", "overlook@waiting"])
     lived(BEGIN, RESIGN, REACH, LAPSE, experience=found)
     assert found.tries == {"overlook@waiting": 1}
-    monkeypatch.setattr("keepstep.testing.step_choice.MOST_TRIES", 5)
+    monkeypatch.setattr("keepstep.testing.election.step_choice.MOST_TRIES", 5)
     found.tries.update(f"overlook@waiting by way {number}" for number in range(6))
     lived(BEGIN, experience=found)
     assert found.tries == {"overlook@waiting": 1}

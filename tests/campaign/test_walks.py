@@ -8,25 +8,25 @@ import pytest
 from click.testing import CliRunner
 
 from keepstep.cli.campaign import command
-from keepstep.conformance.ledger import Ledger, modules_of
 from keepstep.errors import LocalViolation
+from keepstep.exploration.ledger import Ledger, modules_of
 from keepstep.shell.inbox import Lane
 from keepstep.simulation import FakeZooKeeper
 from keepstep.simulation.fake import Kind
 from keepstep.testing import Create
-from keepstep.testing import campaign as campaigns
-from keepstep.testing.campaign import Plan
-from keepstep.testing.coverage import UNREACHABLE, Coverage, all_transitions
-from keepstep.testing.election_recorder import ElectionRecorder
-from keepstep.testing.election_suite import SavedRun, replay
-from keepstep.testing.election_world import ElectionWorld
-from keepstep.testing.offers import Bounds, Outlook
-from keepstep.testing.replaying import on_the_fake, shrink
-from keepstep.testing.simulated import SimulatedArena
+from keepstep.testing.election import campaign as campaigns
+from keepstep.testing.election.campaign import Plan
+from keepstep.testing.election.coverage import UNREACHABLE, Coverage, all_transitions
+from keepstep.testing.election.offers import Bounds, Outlook
+from keepstep.testing.election.recorder import ElectionRecorder
+from keepstep.testing.election.replaying import on_the_fake, shrink
+from keepstep.testing.election.simulated import SimulatedArena
+from keepstep.testing.election.step_choice import Choice
+from keepstep.testing.election.suite import SavedRun, replay
+from keepstep.testing.election.walk_campaign import WalkCampaign
+from keepstep.testing.election.walks import SEED_OF_THE_FAKE, Walks
+from keepstep.testing.election.world import ElectionWorld
 from keepstep.testing.step import Step
-from keepstep.testing.step_choice import Choice
-from keepstep.testing.walk_campaign import WalkCampaign
-from keepstep.testing.walks import SEED_OF_THE_FAKE, Walks
 from keepstep.tla.sources import Project, shipped_root
 
 BEGIN = Step("step_by_step")

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from keepstep.testing import FaultProxy, WireClient, ZooKeeperServer
-from keepstep.testing.ways import Ways
-from keepstep.testing.wire import ConnectionEnded
+from keepstep.testing.network.ways import Ways
+from keepstep.testing.network.wire import ConnectionEnded
 
 
 @pytest.fixture

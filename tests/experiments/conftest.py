@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from keepstep.testing import ServerSettings, ZooKeeperEnsemble, ZooKeeperServer
-from keepstep.testing.ports import hold_port
+from keepstep.testing.network.ports import hold_port
 
 from .thread_stopper import ThreadStopper
 

@@ -25,7 +25,7 @@ from keepstep.testing import (
     expire,
     read_transactions,
 )
-from keepstep.testing.ports import hold_port
+from keepstep.testing.network.ports import hold_port
 
 from .thread_stopper import ThreadStopper
 

@@ -9,11 +9,11 @@ import pytest
 
 from keepstep.checkers.toolchain import find_tlc
 from keepstep.conformance.binding import Binding
-from keepstep.conformance.explorer import Explorer
 from keepstep.conformance.player import Cast
 from keepstep.conformance.roles import load_source, read_spec
 from keepstep.conformance.run import Role, graph_models, prepare_roles, stage
 from keepstep.derive.ast import Spec
+from keepstep.exploration.explorer import Explorer
 from keepstep.tla.sources import Project
 
 FIXTURES = Path(__file__).parents[1] / "conformance/fixtures"

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from keepstep.conformance.explorer import (
+from keepstep.conformance.run import graph_models
+from keepstep.errors import Divergence, InvalidModel, LocalViolation
+from keepstep.exploration.explorer import (
     Breach,
     Explorer,
     Labelled,
@@ -17,9 +19,7 @@ from keepstep.conformance.explorer import (
     shrink,
     take,
 )
-from keepstep.conformance.guidance import Guidance
-from keepstep.conformance.run import graph_models
-from keepstep.errors import Divergence, InvalidModel, LocalViolation
+from keepstep.exploration.guidance import Guidance
 from keepstep.tla.sources import Project, shipped_root
 
 Make = Callable[..., Explorer]

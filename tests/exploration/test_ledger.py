@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from keepstep.cli.ledger import command
-from keepstep.conformance.ledger import Ledger, Witness, modules_of, update
-from keepstep.conformance.validation import Edge
 from keepstep.errors import LocalViolation
-from keepstep.testing.coverage import UNREACHABLE, Taken, all_transitions
-from keepstep.testing.sights import edges_of, environment_actions, mermaid, page, sights
+from keepstep.exploration.ledger import Ledger, Witness, modules_of, update
+from keepstep.testing.election.coverage import UNREACHABLE, Taken, all_transitions
+from keepstep.testing.election.sights import edges_of, environment_actions, mermaid, page, sights
 from keepstep.tla.sources import Project, shipped_root
+from keepstep.validation.validator import Edge
 
 SPEC = {"A": "1", "B": "2"}
 ATTACH, LEAD = Edge("C!Attach", "offline"), Edge("C!Lead", "raising")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hypothesis import given, seed, settings
 
-from keepstep.conformance.ledger import Ledger, Witness
-from keepstep.conformance.validation import Edge
-from keepstep.testing import election_suite
-from keepstep.testing.coverage import UNREACHABLE, all_transitions
-from keepstep.testing.election_suite import ARGUMENTS, WEIGHTS
-from keepstep.testing.election_world import Step
-from keepstep.testing.rule_weights import RuleWeights, current, frozen, weigh
-from keepstep.testing.sights import edges_of
+from keepstep.exploration.ledger import Ledger, Witness
+from keepstep.testing.election import suite as election_suite
+from keepstep.testing.election.coverage import UNREACHABLE, all_transitions
+from keepstep.testing.election.rule_weights import RuleWeights, current, frozen, weigh
+from keepstep.testing.election.sights import edges_of
+from keepstep.testing.election.suite import ARGUMENTS, WEIGHTS
+from keepstep.testing.election.world import Step
+from keepstep.validation.validator import Edge
 
 SPEC = {"A": "1"}
 KILL, CUT, WRITE = ("kill", "who"), ("cut", "who"), ("write", "who")

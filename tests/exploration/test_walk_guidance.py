@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from keepstep.conformance.explorer import Chooser, Move, Uniform, View
-from keepstep.conformance.guidance import UNKNOWN, Guidance
-from keepstep.conformance.validation import Edge
+from keepstep.exploration.explorer import Chooser, Move, Uniform, View
+from keepstep.exploration.guidance import UNKNOWN, Guidance
+from keepstep.validation.validator import Edge
 
 ROOMS = 14
 STEPS = ("on", "back", "stay")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.testing.ports import hold_port
+from keepstep.testing.network.ports import hold_port
 
 PROGRAM = "from keepstep.cli.main import main; main()"
 

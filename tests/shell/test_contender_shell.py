@@ -29,7 +29,7 @@ from keepstep.shell import (
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.shell.inbox import Lane
 from keepstep.testing import FaultProxy, Opcode, WireClient
-from keepstep.testing.admin import dump
+from keepstep.testing.servers.admin import dump
 
 RETRY = {"max_tries": -1, "delay": 0.05, "max_delay": 0.3}
 

@@ -20,8 +20,8 @@ from keepstep.shell import (
     Revoked,
 )
 from keepstep.testing import FaultProxy
-from keepstep.testing.admin import dump
-from keepstep.testing.ports import hold_port
+from keepstep.testing.network.ports import hold_port
+from keepstep.testing.servers.admin import dump
 
 RETRY = {"max_tries": -1, "delay": 0.05, "max_delay": 0.3}
 

@@ -15,7 +15,7 @@ from keepstep.shell import link as link_module
 from keepstep.shell.inbox import Answer, LinkDown, LinkEnded, LinkUp
 from keepstep.shell.link import Link, connect, validate_client
 from keepstep.testing import FaultProxy, WireClient
-from keepstep.testing.admin import dump
+from keepstep.testing.servers.admin import dump
 
 RETRY = {"max_tries": -1, "delay": 0.05, "max_delay": 0.3}
 

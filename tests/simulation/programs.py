@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from keepstep.testing.wire import (
+from keepstep.testing.network.wire import (
     Check,
     ConnectionEnded,
     Create,
@@ -18,7 +18,7 @@ from keepstep.testing.wire import (
     SetData,
     multi_body,
 )
-from keepstep.testing.zookeeper_checks.asking import CODES, results_of
+from keepstep.testing.zookeeper_kit.checks.asking import CODES, results_of
 
 CLIENTS = 3
 LENGTH = 60

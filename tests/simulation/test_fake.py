@@ -16,7 +16,7 @@ from keepstep.testing import (
     SessionGone,
     SetData,
 )
-from keepstep.testing.wire import JuteReader, multi_body, multi_refusal
+from keepstep.testing.network.wire import JuteReader, multi_body, multi_refusal
 
 
 def story(seed):

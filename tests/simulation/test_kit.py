@@ -8,8 +8,8 @@ import pytest
 
 from keepstep.errors import LocalViolation
 from keepstep.simulation import FakeZooKeeper
-from keepstep.testing.admin import session_password
-from keepstep.testing.wire import Reply, Stat
+from keepstep.testing.network.wire import Reply, Stat
+from keepstep.testing.servers.admin import session_password
 from keepstep.testing.zookeeper_kit import FakeService, check_names, check_zookeeper
 
 ABOUT_SEVERAL_SERVERS = {

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from keepstep.testing import Change, Opcode, Transaction
-from keepstep.testing.election_ledger import Claim, ElectionLedger, PromiseBroken
+from keepstep.testing.election.ledger import Claim, ElectionLedger, PromiseBroken
 from keepstep.znodes.epoch import EpochData, encode_epoch
 
 LATCH, FENCE, WRITES = "/a/latch", "/keepstep/a/latch", "/a/writes"

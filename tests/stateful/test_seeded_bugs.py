@@ -13,8 +13,8 @@ import pytest
 
 from keepstep.errors import LocalViolation
 from keepstep.shell.contender_shell import ContenderShell
-from keepstep.testing.election_suite import SavedRun, replay, run_campaign
-from keepstep.testing.election_world import Arena
+from keepstep.testing.election.suite import SavedRun, replay, run_campaign
+from keepstep.testing.election.world import Arena
 
 from .seeded_bugs import SEEDED_BUGS
 

@@ -7,10 +7,10 @@ from click.testing import CliRunner
 
 from keepstep.cli.suite import command, run_leg
 from keepstep.shell.contender_shell import ContenderShell
-from keepstep.testing.coverage import FAULTS, UNREACHABLE, Coverage, all_transitions
-from keepstep.testing.election_suite import replay, run_campaign
-from keepstep.testing.election_world import Arena, Step
-from keepstep.testing.scenarios import scenarios
+from keepstep.testing.election.coverage import FAULTS, UNREACHABLE, Coverage, all_transitions
+from keepstep.testing.election.scenarios import scenarios
+from keepstep.testing.election.suite import replay, run_campaign
+from keepstep.testing.election.world import Arena, Step
 
 pytestmark = pytest.mark.zookeeper
 
@@ -68,7 +68,7 @@ def test_the_command_says_what_was_not_seen(few_scenarios):
 @pytest.fixture
 def few_scenarios(monkeypatch):
     few = {name: scenarios()[name] for name in ("killed", "expired")}
-    monkeypatch.setattr("keepstep.testing.election_suite.scenarios", lambda: few)
+    monkeypatch.setattr("keepstep.testing.election.suite.scenarios", lambda: few)
     monkeypatch.setattr("keepstep.cli.suite.SHORT_EXAMPLES", 1)
 
 
@@ -79,7 +79,7 @@ def test_the_command_shows_a_broken_promise_and_saves_the_run(monkeypatch, tmp_p
         def _revoke(self, reason):
             pass
 
-    monkeypatch.setattr("keepstep.testing.election_suite.run_campaign", _with(NeverTells))
+    monkeypatch.setattr("keepstep.testing.election.suite.run_campaign", _with(NeverTells))
     file = tmp_path / "run.json"
     result = CliRunner().invoke(command, ["--examples", "0", "--save", str(file)])
     assert result.exit_code == 1, result.output

@@ -11,8 +11,8 @@ from keepstep.roles.election_types import EpochRaised, TicketsListed
 from keepstep.shell.contender_shell import ContenderShell
 from keepstep.shell.inbox import Lane
 from keepstep.shell.service import ElectionService, Served
-from keepstep.testing.election_suite import replay
-from keepstep.testing.election_world import Arena, Step
+from keepstep.testing.election.suite import replay
+from keepstep.testing.election.world import Arena, Step
 
 pytestmark = pytest.mark.zookeeper
 

@@ -31,7 +31,7 @@ from keepstep.testing import (
     zxid_of,
 )
 from keepstep.testing.faults import Aim, NothingToHit, Target, packages
-from keepstep.testing.namespaces import Network
+from keepstep.testing.network.namespaces import Network
 
 pytestmark = pytest.mark.zookeeper
 
@@ -592,7 +592,7 @@ import json, random, sys
 from keepstep.errors import LocalViolation
 from keepstep.testing import ServerSettings, ZooKeeperEnsemble
 from keepstep.testing.faults import Aim, Target, packages
-from keepstep.testing.namespaces import Network
+from keepstep.testing.network.namespaces import Network
 package = packages()["partition-servers-kernel"]
 settings = ServerSettings(tick=0.1, sync_limit=10)
 with Network(3) as net, ZooKeeperEnsemble(3, settings, network=net) as e, Target(e) as target:

@@ -11,7 +11,7 @@ import pytest
 
 from keepstep.errors import ToolFailed, ToolMissing
 from keepstep.testing import ServerSettings, ServerWarning, ZooKeeperServer, four_letter_word
-from keepstep.testing.installation import (
+from keepstep.testing.servers.installation import (
     defects_of,
     find_installation,
     parse_version,
@@ -26,7 +26,7 @@ PROPERTIES = "META-INF/maven/org.apache.zookeeper/zookeeper/pom.properties"
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
     monkeypatch.delenv("ZOOKEEPER_HOME", raising=False)
-    monkeypatch.setattr("keepstep.testing.installation._warned_of", set())
+    monkeypatch.setattr("keepstep.testing.servers.installation._warned_of", set())
 
 
 def package(folder, version="3.8.0", class_path="/usr/share/java/b.jar /usr/share/java/c.jar"):

@@ -10,8 +10,15 @@ import pytest
 
 from keepstep.errors import RemoteViolation, ToolFailed
 from keepstep.testing import Address, ConnectionEnded, Opcode, WireClient
-from keepstep.testing.ports import LOOPBACK, hold_port
-from keepstep.testing.wire import Check, Create, JuteReader, SetData, multi_body, named_paths
+from keepstep.testing.network.ports import LOOPBACK, hold_port
+from keepstep.testing.network.wire import (
+    Check,
+    Create,
+    JuteReader,
+    SetData,
+    multi_body,
+    named_paths,
+)
 
 
 def test_ports_are_held_against_other_processes_and_released():
@@ -19,7 +26,7 @@ def test_ports_are_held_against_other_processes_and_released():
     ports = {one.address.port for one in held}
     assert len(ports) == 5
     program = (
-        "from keepstep.testing.ports import hold_port\n"
+        "from keepstep.testing.network.ports import hold_port\n"
         "print(*(hold_port().address.port for _ in range(200)))\n"
     )
     told = subprocess.run(

@@ -21,7 +21,7 @@ from keepstep.testing import (
     four_letter_word,
     read_transactions,
 )
-from keepstep.testing.ports import hold_port
+from keepstep.testing.network.ports import hold_port
 
 pytestmark = pytest.mark.zookeeper
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from keepstep.errors import ToolFailed
-from keepstep.testing import ServerSettings, WireClient, ZooKeeperServer, quick_start
-from keepstep.testing.installation import find_installation
-from keepstep.testing.quick_start import class_archive
+from keepstep.testing import ServerSettings, WireClient, ZooKeeperServer
+from keepstep.testing.servers import quick_start
+from keepstep.testing.servers.installation import find_installation
+from keepstep.testing.servers.quick_start import class_archive
 
 OPTIONS = ("-Xmx256m", "-XX:+UseSerialGC")
 

@@ -25,9 +25,9 @@ from keepstep.testing import (
     dump,
     four_letter_word,
     mode_of,
-    watchdog,
 )
-from keepstep.testing.ports import hold_port
+from keepstep.testing.network.ports import hold_port
+from keepstep.testing.servers import watchdog
 
 pytestmark = pytest.mark.zookeeper
 
@@ -176,7 +176,8 @@ def test_the_servers_end_when_their_test_run_is_killed(size, tmp_path):
 
 FORKED = """
 import os, signal, sys
-from keepstep.testing import ZooKeeperServer, servers
+from keepstep.testing import ZooKeeperServer
+from keepstep.testing.servers import ensemble as servers
 first = ZooKeeperServer()
 first.start()
 # Somebody ends the watchdog: the next one knows the first server too.
@@ -215,7 +216,8 @@ def test_servers_end_with_their_test_run_though_its_watchdog_was_ended_and_a_chi
 JUST_BEGUN = """
 import os, signal, sys
 from pathlib import Path
-from keepstep.testing import ZooKeeperServer, servers
+from keepstep.testing import ZooKeeperServer
+from keepstep.testing.servers import ensemble as servers
 
 def killed(group, directory):
     print(group, flush=True)

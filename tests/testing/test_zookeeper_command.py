@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from keepstep.testing import Address, WireClient, knock
-from keepstep.testing.ports import hold_port
+from keepstep.testing.network.ports import hold_port
 
 pytestmark = pytest.mark.zookeeper
 

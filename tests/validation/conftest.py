@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from keepstep.conformance.validation import load_validator
-from keepstep.testing.arenas import Arena
-from keepstep.testing.coverage import Coverage
-from keepstep.testing.election_recorder import ElectionRecorder
-from keepstep.testing.election_suite import replay
-from keepstep.testing.election_world import ElectionWorld, Step
+from keepstep.testing.election.arenas import Arena
+from keepstep.testing.election.coverage import Coverage
+from keepstep.testing.election.recorder import ElectionRecorder
+from keepstep.testing.election.suite import replay
+from keepstep.testing.election.world import ElectionWorld, Step
 from keepstep.tla.sources import Project, shipped_root
+from keepstep.validation.validator import load_validator
 
 
 @pytest.fixture(scope="session")

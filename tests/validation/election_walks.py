@@ -10,13 +10,13 @@ import dataclasses
 
 import msgspec
 
-from keepstep.conformance.candidates import FEATURES
-from keepstep.conformance.election_abstraction import node_name
-from keepstep.conformance.itf_recording import recording_of
-from keepstep.conformance.recording import AT_TIMES, End, Fault, Transaction
-from keepstep.conformance.trace_module import model_constants
 from keepstep.derive.system import translate
 from keepstep.tla.values import render
+from keepstep.validation.candidates import FEATURES
+from keepstep.validation.election_abstraction import node_name
+from keepstep.validation.itf_recording import recording_of
+from keepstep.validation.recording import AT_TIMES, End, Fault, Transaction
+from keepstep.validation.trace_module import model_constants
 
 NEEDLESS = {"S!DropLate"}
 """Steps that only lose what might still have happened."""

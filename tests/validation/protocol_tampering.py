@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from keepstep.conformance.recording import End, Input, Recording, Start, Stop
-from keepstep.conformance.validation import Reason
+from keepstep.validation.recording import End, Input, Recording, Start, Stop
+from keepstep.validation.validator import Reason
 
 replace = msgspec.structs.replace
 OWN = (Start, Input, Stop)

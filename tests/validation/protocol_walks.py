@@ -7,9 +7,9 @@ are right by construction, and none may ever be refused.
 from __future__ import annotations
 
 from keepstep.conformance.binding import snake_case
-from keepstep.conformance.recording import End, Input, Recording, RunHeader, Start
 from keepstep.tla.operations import UNIT
 from keepstep.tla.values import Fn
+from keepstep.validation.recording import End, Input, Recording, RunHeader, Start
 
 NAMED = {"session", "owner", "ticket"}
 """Fields whose numbers have other names in the world."""

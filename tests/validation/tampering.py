@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from keepstep.conformance.recording import (
+from keepstep.validation.recording import (
     Change,
     End,
     Input,
@@ -18,7 +18,7 @@ from keepstep.conformance.recording import (
     Stop,
     Transaction,
 )
-from keepstep.conformance.validation import Reason
+from keepstep.validation.validator import Reason
 
 replace = msgspec.structs.replace
 OWN = (Start, Input, Outcome, Stop)

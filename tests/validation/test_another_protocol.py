@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.conformance.protocol_trace import search_run
-from keepstep.conformance.protocol_validation import ProtocolValidator, load_protocol_validator
-from keepstep.conformance.recording import End, Input, Recording, RunHeader, Start
-from keepstep.conformance.validation import Reason, Verdict
 from keepstep.tla.sources import Project
+from keepstep.validation.protocol_trace import search_run
+from keepstep.validation.protocol_validation import ProtocolValidator, load_protocol_validator
+from keepstep.validation.recording import End, Input, Recording, RunHeader, Start
+from keepstep.validation.validator import Reason, Verdict
 
 from .protocol_walks import walk
 

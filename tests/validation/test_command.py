@@ -8,9 +8,9 @@ from click.testing import CliRunner
 from keepstep.cli.ledger import command as ledger
 from keepstep.cli.main import COMMANDS
 from keepstep.cli.validate import command
-from keepstep.conformance.recording import encode, read_recordings, write_recordings
-from keepstep.conformance.validation import Reason, Verdict
 from keepstep.errors import LocalViolation
+from keepstep.validation.recording import encode, read_recordings, write_recordings
+from keepstep.validation.validator import Reason, Verdict
 
 from .tampering import TAMPERINGS
 

@@ -8,15 +8,15 @@ import pytest
 from click.testing import CliRunner
 
 from keepstep.cli.validate import command
-from keepstep.conformance.behaviour import find_behaviour
-from keepstep.conformance.itf_recording import recording_of
-from keepstep.conformance.recording import Input, spec_digests
 from keepstep.conformance.roles import read_spec
-from keepstep.conformance.validation import Verdict
 from keepstep.errors import LocalViolation
-from keepstep.testing.scenarios import scenarios
+from keepstep.testing.election.scenarios import scenarios
 from keepstep.tla.itf import read_itf
 from keepstep.tla.values import Fn
+from keepstep.validation.behaviour import find_behaviour
+from keepstep.validation.itf_recording import recording_of
+from keepstep.validation.recording import Input, spec_digests
+from keepstep.validation.validator import Verdict
 
 pytestmark = [pytest.mark.zookeeper, pytest.mark.tools]
 

@@ -14,19 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from keepstep.cli.validate import command
-from keepstep.conformance.matching import Matching
-from keepstep.conformance.protocol import find_counters, find_idle, load_protocol
-from keepstep.conformance.protocol_trace import search_run
-from keepstep.conformance.protocol_validation import ProtocolValidator, load_protocol_validator
-from keepstep.conformance.recording import (
-    Recording,
-    RunHeader,
-    encode,
-    read_recordings,
-    write_recordings,
-)
 from keepstep.conformance.roles import read_spec
-from keepstep.conformance.validation import Edge, Reason, Verdict
 from keepstep.errors import InvalidModel, LocalViolation
 from keepstep.roles.contender import Contender
 from keepstep.testing.suites import (
@@ -44,6 +32,18 @@ from keepstep.tla.manifest import load_manifest
 from keepstep.tla.operations import UNIT
 from keepstep.tla.sources import Project
 from keepstep.tla.values import Fn
+from keepstep.validation.matching import Matching
+from keepstep.validation.protocol import find_counters, find_idle, load_protocol
+from keepstep.validation.protocol_trace import search_run
+from keepstep.validation.protocol_validation import ProtocolValidator, load_protocol_validator
+from keepstep.validation.recording import (
+    Recording,
+    RunHeader,
+    encode,
+    read_recordings,
+    write_recordings,
+)
+from keepstep.validation.validator import Edge, Reason, Verdict
 
 from .protocol_tampering import KINDS, TAMPERINGS, altered_by_lot, renumbered
 from .protocol_walks import walk

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.conformance.recording import Input, free_file, read_recordings
-from keepstep.conformance.validation import Verdict
 from keepstep.errors import LocalViolation
 from keepstep.shell.election import LeaderElection
-from keepstep.testing.election_recorder import ElectionRecorder
-from keepstep.testing.observer import TransactionLog
-from keepstep.testing.servers import ZooKeeperServer
+from keepstep.testing.election.recorder import ElectionRecorder
+from keepstep.testing.servers.ensemble import ZooKeeperServer
+from keepstep.testing.servers.observer import TransactionLog
+from keepstep.validation.recording import Input, free_file, read_recordings
+from keepstep.validation.validator import Verdict
 from keepstep.znodes.epoch import default_fence_path
 from keepstep.znodes.operations import Create
 

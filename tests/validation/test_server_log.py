@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keepstep.conformance.recording import Change, Transaction
-from keepstep.conformance.server_log import ServerLog
+from keepstep.validation.recording import Change, Transaction
+from keepstep.validation.server_log import ServerLog
 
 ONE, OTHER = "0x1", "0x2"
 TICKET = "/latch/_c_one-latch-0000000000"

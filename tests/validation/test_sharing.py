@@ -10,15 +10,15 @@ import random
 
 import pytest
 
-from keepstep.conformance.candidates import FEATURES, PARTS, Candidates
 from keepstep.conformance.cells import Cells, Observed
-from keepstep.conformance.election_abstraction import Directory, Sight, Tree, node_name
-from keepstep.conformance.one_point import with_one_points
-from keepstep.conformance.recording import Input
-from keepstep.conformance.validation import Reason, Validator, Verdict
 from keepstep.derive.system import translate
 from keepstep.tla.operations import UNIT, Undefined
 from keepstep.tla.values import Fn
+from keepstep.validation.candidates import FEATURES, PARTS, Candidates
+from keepstep.validation.election_abstraction import Directory, Sight, Tree, node_name
+from keepstep.validation.one_point import with_one_points
+from keepstep.validation.recording import Input
+from keepstep.validation.validator import Reason, Validator, Verdict
 
 from .election_walks import composition, scripted, walked
 from .tampering import edited

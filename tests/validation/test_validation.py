@@ -12,15 +12,18 @@ import pytest
 from tests.stateful.seeded_bugs import SEEDED_BUGS
 from tests.stateful.test_seeded_bugs import SAVED
 
-from keepstep.conformance.election_abstraction import Abstraction
-from keepstep.conformance.recording import (
+from keepstep.testing.election.scenarios import scenarios
+from keepstep.testing.election.suite import SavedRun
+from keepstep.testing.election.world import Step
+from keepstep.validation.election_abstraction import Abstraction
+from keepstep.validation.recording import (
     End,
     Input,
     Recording,
     Transaction,
     read_recordings,
 )
-from keepstep.conformance.validation import (
+from keepstep.validation.validator import (
     FEWEST_STEPS,
     Edge,
     Foresight,
@@ -30,9 +33,6 @@ from keepstep.conformance.validation import (
     _Bad,
     _Run,
 )
-from keepstep.testing.election_suite import SavedRun
-from keepstep.testing.election_world import Step
-from keepstep.testing.scenarios import scenarios
 
 from .tampering import TAMPERINGS, renumbered
 

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from keepstep.conformance.election_abstraction import BARE, Event, Sight
-from keepstep.conformance.recording import Input, Outcome, Transaction
-from keepstep.conformance.validation import Reason, Validator, Verdict
+from keepstep.validation.election_abstraction import BARE, Event, Sight
+from keepstep.validation.recording import Input, Outcome, Transaction
+from keepstep.validation.validator import Reason, Validator, Verdict
 
 from .election_walks import composition, read_late, scripted, walked
 from .tampering import altered_by_lot, edited, renumbered, swapped

@@ -18,18 +18,18 @@ from keepstep.checkers.apalache_explorer import Explorer
 from keepstep.checkers.toolchain import find_apalache, find_tlc
 from keepstep.cli import confirmation
 from keepstep.cli.validate import command
-from keepstep.conformance import explored_steps, trace_module
-from keepstep.conformance.behaviour import Behaviour, Taken, find_behaviour
-from keepstep.conformance.explored_steps import confirm_steps_with_apalache
-from keepstep.conformance.recording import write_recordings
-from keepstep.conformance.trace_module import Confirmation
-from keepstep.conformance.typed_values import TypedValues
 from keepstep.errors import InvalidModel, ToolMisnamed, ToolMissing
-from keepstep.testing.election_world import Step
-from keepstep.testing.scenarios import scenarios
+from keepstep.testing.election.scenarios import scenarios
+from keepstep.testing.election.world import Step
 from keepstep.tla.itf import from_itf
 from keepstep.tla.operations import UNIT
 from keepstep.tla.values import Fn
+from keepstep.validation import explored_steps, trace_module
+from keepstep.validation.behaviour import Behaviour, Taken, find_behaviour
+from keepstep.validation.explored_steps import confirm_steps_with_apalache
+from keepstep.validation.recording import write_recordings
+from keepstep.validation.trace_module import Confirmation
+from keepstep.validation.typed_values import TypedValues
 
 pytestmark = [pytest.mark.zookeeper, pytest.mark.tools, pytest.mark.timeout(900)]
 

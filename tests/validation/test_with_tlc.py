@@ -1,7 +1,7 @@
 """TLC agrees: what counts as falsified it refuses as well, and it takes the steps that were found.
 
 TLC searches the whole composition from the specification itself, without the candidates of
-`keepstep.conformance.candidates` and without the translation into Python.
+`keepstep.validation.candidates` and without the translation into Python.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from keepstep.cli.validate import command
-from keepstep.conformance.behaviour import find_behaviour
-from keepstep.conformance.recording import write_recordings
-from keepstep.conformance.trace_module import confirm_steps, search
-from keepstep.conformance.validation import Edge, Verdict
-from keepstep.testing.election_world import Step
-from keepstep.testing.scenarios import scenarios
+from keepstep.testing.election.scenarios import scenarios
+from keepstep.testing.election.world import Step
 from keepstep.tla.itf import read_itf
+from keepstep.validation.behaviour import find_behaviour
+from keepstep.validation.recording import write_recordings
+from keepstep.validation.trace_module import confirm_steps, search
+from keepstep.validation.validator import Edge, Verdict
 
 from .tampering import TAMPERINGS, altered_by_lot
 

@@ -13,7 +13,7 @@ from keepstep.checkers.verdict import Exit
 
 if TYPE_CHECKING:
     from keepstep.shell.contender_shell import ContenderShell
-    from keepstep.testing.campaign import Campaign, CampaignState
+    from keepstep.testing.election.campaign import Campaign, CampaignState
 
 __all__ = ["command", "shell_of"]
 
@@ -146,7 +146,7 @@ def command(
             "--on-fake goes without --state, --faults and --namespaces: walks have faults of their "
             "own, and the same seed repeats them"
         )
-    from keepstep.testing.campaign import Campaign, CampaignState, Plan
+    from keepstep.testing.election.campaign import Campaign, CampaignState, Plan
 
     options: dict[str, Any] = {
         "shell_class": shell_of(shell),
@@ -212,7 +212,7 @@ def shell_of(name: str | None) -> type[ContenderShell]:
 
 
 def _walks() -> type[Campaign]:
-    from keepstep.testing.walk_campaign import WalkCampaign
+    from keepstep.testing.election.walk_campaign import WalkCampaign
 
     return WalkCampaign
 
@@ -229,7 +229,7 @@ def _directory(option: str, folder: Path | None) -> Path | None:
 
 
 def _faults(names: str | None) -> tuple[str, ...]:
-    from keepstep.testing.campaign import all_faults
+    from keepstep.testing.election.campaign import all_faults
 
     if names in {None, "all"}:
         return all_faults()
@@ -293,7 +293,7 @@ def _told_apart(state: CampaignState) -> int | None:
 
 
 def _memory(state: CampaignState) -> str:
-    from keepstep.testing.campaign import MOST_GROWTH
+    from keepstep.testing.election.campaign import MOST_GROWTH
 
     walked = _told_apart(state)
     if walked is not None:
@@ -309,7 +309,7 @@ def _memory(state: CampaignState) -> str:
 
 
 def _show(state: CampaignState, file: Path | None) -> None:
-    from keepstep.testing.campaign import unreachable
+    from keepstep.testing.election.campaign import unreachable
 
     coverage = state.coverage
     for failed in state.failures:
@@ -364,7 +364,7 @@ def _show_compared(state: CampaignState) -> None:
 def _as_json(state: CampaignState) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from keepstep.testing.campaign import MOST_GROWTH, unreachable
+    from keepstep.testing.election.campaign import MOST_GROWTH, unreachable
 
     coverage, growth = state.coverage, state.growth()
     return {

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keepstep.checkers.apalache_explorer import Explorer
-    from keepstep.conformance.behaviour import Behaviour
-    from keepstep.conformance.recording import Recording
-    from keepstep.conformance.trace_module import Confirmation
     from keepstep.derive.ast import Spec
     from keepstep.tla.sources import Project
+    from keepstep.validation.behaviour import Behaviour
+    from keepstep.validation.recording import Recording
+    from keepstep.validation.trace_module import Confirmation
 
 __all__ = ["Confirmed", "Confirming"]
 
@@ -99,8 +99,8 @@ class Confirming:
         Raises:
             KeepstepError: TLC could not be run, or an Apalache that is there could not.
         """
-        from keepstep.conformance.explored_steps import confirm_steps_with_apalache
-        from keepstep.conformance.trace_module import confirm_steps
+        from keepstep.validation.explored_steps import confirm_steps_with_apalache
+        from keepstep.validation.trace_module import confirm_steps
 
         project, count, seed = self._project, self._count, recording.header.seed or 0
         explorer, apalache = self._started(), None

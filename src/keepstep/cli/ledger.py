@@ -11,8 +11,8 @@ import click
 from keepstep.checkers.verdict import Exit
 
 if TYPE_CHECKING:
-    from keepstep.conformance.ledger import Entry, Ledger, Witness
-    from keepstep.testing.sights import Sight
+    from keepstep.exploration.ledger import Entry, Ledger, Witness
+    from keepstep.testing.election.sights import Sight
     from keepstep.tla.sources import Project
 
 __all__ = ["command"]
@@ -65,8 +65,8 @@ def command(
     each was taken, in how many runs, beside which faults and on which servers. The exit code is
     3 if an edge that can be seen never was, and 1 if a recording to be added diverges.
     """
-    from keepstep.conformance.ledger import Ledger, default_ledger, modules_of, update
-    from keepstep.testing import sights
+    from keepstep.exploration.ledger import Ledger, default_ledger, modules_of, update
+    from keepstep.testing.election import sights
     from keepstep.tla.sources import find_project
 
     where, place = find_project(project), file or default_ledger()
@@ -104,8 +104,8 @@ def _existing(path: Path, spec: dict[str, str]) -> Ledger:
     Raises:
         LocalViolation: It is not, or is something else.
     """
-    from keepstep.conformance.ledger import Ledger
     from keepstep.errors import LocalViolation
+    from keepstep.exploration.ledger import Ledger
 
     if not path.is_file():
         raise LocalViolation(f"there is no ledger {path}")
@@ -116,9 +116,9 @@ def _validated(files: tuple[Path, ...], project: Project) -> tuple[list[Witness]
     """What the valid ones of recordings have seen, and whether one diverges."""
     if not files:
         return [], False
-    from keepstep.conformance.ledger import witness_of
-    from keepstep.conformance.recording import read_recordings
-    from keepstep.conformance.validation import Verdict, load_validator
+    from keepstep.exploration.ledger import witness_of
+    from keepstep.validation.recording import read_recordings
+    from keepstep.validation.validator import Verdict, load_validator
 
     validator = load_validator(project)
     found, diverging = [], False

@@ -13,8 +13,8 @@ from keepstep.checkers.verdict import Exit
 
 if TYPE_CHECKING:
     from keepstep.shell.contender_shell import ContenderShell
-    from keepstep.testing.election_suite import SavedRun
-    from keepstep.testing.replaying import Replayed
+    from keepstep.testing.election.replaying import Replayed
+    from keepstep.testing.election.suite import SavedRun
 
 __all__ = ["command"]
 
@@ -83,7 +83,7 @@ def command(
     """
     from keepstep.cli.campaign import shell_of
     from keepstep.errors import LocalViolation
-    from keepstep.testing.election_suite import SavedRun
+    from keepstep.testing.election.suite import SavedRun
 
     if shrink and on == "real":
         raise click.UsageError("--shrink works on the fake: leave --on real out")
@@ -134,7 +134,7 @@ class _Work:
             click.echo(what, err=True)
 
     def run(self, on: str, *, shrink: bool) -> dict[str, Any]:
-        from keepstep.testing import replaying
+        from keepstep.testing.election import replaying
 
         steps = self.saved.steps
         if on != "real":

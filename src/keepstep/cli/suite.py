@@ -13,8 +13,8 @@ import click
 from keepstep.checkers.verdict import Exit, Leg
 
 if TYPE_CHECKING:
-    from keepstep.testing.coverage import Coverage
-    from keepstep.testing.election_suite import CampaignResult
+    from keepstep.testing.election.coverage import Coverage
+    from keepstep.testing.election.suite import CampaignResult
 
 __all__ = ["command", "run_leg"]
 
@@ -78,7 +78,7 @@ def command(
         record=record,
     )
     if save is not None and result.failure is not None:
-        from keepstep.testing.election_suite import SavedRun
+        from keepstep.testing.election.suite import SavedRun
 
         SavedRun(result.failure.steps, "", result.failure.promise).save(save)
     if as_json:
@@ -119,7 +119,7 @@ def _run(
 ) -> CampaignResult:
     import secrets
 
-    from keepstep.testing.election_suite import run_campaign
+    from keepstep.testing.election.suite import run_campaign
 
     chosen = secrets.randbelow(1 << 32) if seed is None else seed
     shown = sys.stderr.isatty() and not quiet
@@ -157,7 +157,7 @@ def _summary(coverage: Coverage) -> str:
 
 
 def _show(result: CampaignResult) -> None:
-    from keepstep.testing.coverage import FAULTS, UNREACHABLE
+    from keepstep.testing.election.coverage import FAULTS, UNREACHABLE
 
     coverage, failure = result.coverage, result.failure
     if failure is not None:
@@ -180,7 +180,7 @@ def _show(result: CampaignResult) -> None:
 
 
 def _as_json(result: CampaignResult) -> dict[str, Any]:
-    from keepstep.testing.coverage import UNREACHABLE
+    from keepstep.testing.election.coverage import UNREACHABLE
 
     coverage, failure = result.coverage, result.failure
     return {
@@ -209,8 +209,8 @@ def _as_json(result: CampaignResult) -> dict[str, Any]:
 
 
 def _replay(file: Path, *, as_json: bool) -> int:
-    from keepstep.testing.election_suite import SavedRun, replay
-    from keepstep.testing.election_world import Arena
+    from keepstep.testing.election.suite import SavedRun, replay
+    from keepstep.testing.election.world import Arena
 
     saved = SavedRun.load(file)
     with Arena() as arena:

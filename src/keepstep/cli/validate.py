@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keepstep.cli.confirmation import Confirmed
-    from keepstep.conformance.recording import Recording, RunHeader
-    from keepstep.conformance.validation import Validation, Validator
     from keepstep.tla.sources import Project
+    from keepstep.validation.recording import Recording, RunHeader
+    from keepstep.validation.validator import Validation, Validator
 
 __all__ = ["command"]
 
@@ -78,7 +78,7 @@ def command(
         raise LocalViolation("--itf writes one behaviour: give one file with one recording")
     bad = next((v for v in work.validations if v.shortest_prefix is not None), None)
     if prefix is not None and bad is not None and bad.shortest_prefix is not None:
-        from keepstep.conformance.recording import write_recordings
+        from keepstep.validation.recording import write_recordings
 
         write_recordings(prefix, [bad.shortest_prefix])
     code = work.exit_code()
@@ -121,8 +121,8 @@ class _Work:
     @cached_property
     def validator(self) -> Validator:
         """Of elections."""
-        from keepstep.conformance.recording import COMPOSITION
-        from keepstep.conformance.validation import load_validator
+        from keepstep.validation.recording import COMPOSITION
+        from keepstep.validation.validator import load_validator
 
         if not (self.project.root / COMPOSITION).is_file():
             raise LocalViolation(
@@ -145,7 +145,7 @@ class _Work:
             click.echo(f"error: {error}", err=True)
 
     def _recordings(self, file: Path) -> Iterator[Recording]:
-        from keepstep.conformance.recording import decode
+        from keepstep.validation.recording import decode
 
         if file.name.endswith(".itf.json"):
             yield self._recording_of_trace(file)
@@ -157,9 +157,9 @@ class _Work:
             raise LocalViolation(f"cannot read {file}: {error.strerror}") from None
 
     def _recording_of_trace(self, file: Path) -> Recording:
-        from keepstep.conformance.itf_recording import recording_of
         from keepstep.errors import InvalidModel
         from keepstep.tla.itf import read_itf
+        from keepstep.validation.itf_recording import recording_of
 
         try:
             states = read_itf(file)
@@ -170,8 +170,8 @@ class _Work:
         return recording_of(self.validator.spec, self.validator.digests, states, str(file))
 
     def _take(self, recording: Recording) -> None:
-        from keepstep.conformance.recording import RunHeader
-        from keepstep.conformance.validation import Verdict
+        from keepstep.validation.recording import RunHeader
+        from keepstep.validation.validator import Verdict
 
         if isinstance(recording.header, RunHeader):
             self._take_run(recording, recording.header)
@@ -181,7 +181,7 @@ class _Work:
         self._say(str(found) if found.verdict is Verdict.DIVERGES else f"{recording.name}: {found}")
         if found.verdict is Verdict.DIVERGES or (self.itf is None and self.confirming is None):
             return
-        from keepstep.conformance.behaviour import find_behaviour
+        from keepstep.validation.behaviour import find_behaviour
 
         behaviour = find_behaviour(self.validator.candidates_for(recording), recording)
         if self.itf is not None:
@@ -197,8 +197,8 @@ class _Work:
 
     def _take_run(self, recording: Recording, header: RunHeader) -> None:
         """Compare a run of a user's own protocol with the project's specification."""
-        from keepstep.conformance.protocol_validation import load_protocol_validator
-        from keepstep.conformance.validation import Verdict
+        from keepstep.validation.protocol_validation import load_protocol_validator
+        from keepstep.validation.validator import Verdict
 
         if self.itf is not None or self.confirming is not None:
             raise LocalViolation("--itf and --confirm are for recordings of elections")
@@ -223,7 +223,7 @@ class _Work:
 
     def exit_code(self) -> Exit:
         """The worst of all."""
-        from keepstep.conformance.validation import Verdict
+        from keepstep.validation.validator import Verdict
 
         if self.unreadable:
             return Exit.COULD_NOT_RUN
@@ -237,7 +237,7 @@ class _Work:
 
     def summary(self) -> str:
         """One line about all."""
-        from keepstep.conformance.validation import Statistics
+        from keepstep.validation.validator import Statistics
 
         counts = Counter(str(found.verdict) for found in self.validations)
         counts["under-covered"] += len(self.empty)
@@ -266,7 +266,7 @@ class _Work:
 
 
 def _as_json(found: Validation, confirmation: Confirmed | None) -> dict[str, Any]:
-    from keepstep.conformance.recording import encode
+    from keepstep.validation.recording import encode
 
     statistics, explanation = found.statistics, found.explanation
     told: dict[str, Any] = {

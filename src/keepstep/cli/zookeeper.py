@@ -275,7 +275,7 @@ def _cluster(
     servers: int, home: str, data: Path | None, port: int | None, *, namespaces: bool
 ) -> Iterator[ZooKeeperServer | ZooKeeperEnsemble]:
     from keepstep.testing import ServerSettings, ZooKeeperEnsemble, ZooKeeperServer
-    from keepstep.testing.namespaces import Network
+    from keepstep.testing.network.namespaces import Network
 
     settings = ServerSettings(home=home, force_sync=data is not None)
     with contextlib.ExitStack() as stack:

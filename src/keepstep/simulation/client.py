@@ -7,8 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from keepstep.simulation.messages import CODES, Answer, Request, encoded, request_of
-from keepstep.testing.admin import session_password
-from keepstep.testing.wire import (
+from keepstep.testing.network.wire import (
     ERROR_NAMES,
     ConnectionEnded,
     Create,
@@ -21,6 +20,7 @@ from keepstep.testing.wire import (
     SetData,
     Stat,
 )
+from keepstep.testing.servers.admin import session_password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,9 +31,7 @@ from keepstep.simulation.history import (
 )
 from keepstep.simulation.messages import CODES, Answer, Request
 from keepstep.simulation.paths import is_proper, name_text, path_of, path_to_create, text_of
-from keepstep.testing.admin import Expiry, Sessions, session_password
-from keepstep.testing.observer import Znode
-from keepstep.testing.wire import (
+from keepstep.testing.network.wire import (
     Check,
     ConnectionEnded,
     Create,
@@ -44,12 +42,14 @@ from keepstep.testing.wire import (
     SetData,
     Stat,
 )
+from keepstep.testing.servers.admin import Expiry, Sessions, session_password
+from keepstep.testing.servers.observer import Znode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
-    from keepstep.testing.observer import Transaction
+    from keepstep.testing.servers.observer import Transaction
 
 __all__ = ["FakeServer", "FakeZooKeeper", "Happening", "Kind"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keepstep.simulation.paths import text_of
-from keepstep.testing.observer import Change, Transaction
-from keepstep.testing.wire import Check, Create, Delete, Opcode, Operation, SetData
+from keepstep.testing.network.wire import Check, Create, Delete, Opcode, Operation, SetData
+from keepstep.testing.servers.observer import Change, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

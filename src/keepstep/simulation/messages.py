@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keepstep.errors import LocalViolation
-from keepstep.testing.wire import (
+from keepstep.testing.network.wire import (
     ERROR_NAMES,
     Check,
     Create,

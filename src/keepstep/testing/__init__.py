@@ -1,6 +1,20 @@
 """Real ZooKeeper servers, real faults, and oracles that believe no client."""
 
-from keepstep.testing.admin import (
+from keepstep.testing.network.blackhole import Blackhole
+from keepstep.testing.network.proxy import Effect, FaultProxy, PlannedFault, Traffic
+from keepstep.testing.network.wire import (
+    Address,
+    Check,
+    ConnectionEnded,
+    Create,
+    Delete,
+    Opcode,
+    Refusal,
+    SessionGone,
+    SetData,
+    WireClient,
+)
+from keepstep.testing.servers.admin import (
     Connection,
     Expiry,
     Introduction,
@@ -19,9 +33,9 @@ from keepstep.testing.admin import (
     watches_by_session,
     zxid_of,
 )
-from keepstep.testing.blackhole import Blackhole
-from keepstep.testing.installation import ServerWarning
-from keepstep.testing.observer import (
+from keepstep.testing.servers.ensemble import ServerSettings, ZooKeeperEnsemble, ZooKeeperServer
+from keepstep.testing.servers.installation import ServerWarning
+from keepstep.testing.servers.observer import (
     Change,
     Observer,
     Transaction,
@@ -29,21 +43,7 @@ from keepstep.testing.observer import (
     Znode,
     read_transactions,
 )
-from keepstep.testing.proxy import Effect, FaultProxy, PlannedFault, Traffic
-from keepstep.testing.rooms import Room
-from keepstep.testing.servers import ServerSettings, ZooKeeperEnsemble, ZooKeeperServer
-from keepstep.testing.wire import (
-    Address,
-    Check,
-    ConnectionEnded,
-    Create,
-    Delete,
-    Opcode,
-    Refusal,
-    SessionGone,
-    SetData,
-    WireClient,
-)
+from keepstep.testing.servers.rooms import Room
 
 __all__ = [
     "Address",

@@ -8,7 +8,6 @@ from random import Random
 from typing import ClassVar
 
 from keepstep.errors import LocalViolation, RemoteViolation
-from keepstep.testing.admin import four_letter_word, knock, monitor, zxid_of
 from keepstep.testing.faults.package import (
     Aim,
     Availability,
@@ -19,9 +18,10 @@ from keepstep.testing.faults.package import (
     shown,
 )
 from keepstep.testing.faults.target import NothingToHit, Target
-from keepstep.testing.namespaces import why_no_namespaces
-from keepstep.testing.observer import Transaction
-from keepstep.testing.servers import ZooKeeperServer
+from keepstep.testing.network.namespaces import why_no_namespaces
+from keepstep.testing.servers.admin import four_letter_word, knock, monitor, zxid_of
+from keepstep.testing.servers.ensemble import ZooKeeperServer
+from keepstep.testing.servers.observer import Transaction
 
 __all__ = ["SERVER_PACKAGES"]
 

@@ -17,7 +17,7 @@ from typing import ClassVar, Self
 
 from keepstep.errors import LocalViolation, RemoteViolation, ToolFailed
 from keepstep.testing.faults.target import Target
-from keepstep.testing.wire import ConnectionEnded, Refusal
+from keepstep.testing.network.wire import ConnectionEnded, Refusal
 
 __all__ = [
     "Aim",

@@ -15,7 +15,7 @@ from keepstep.errors import KeepstepError, LocalViolation, RemoteViolation, Tool
 from keepstep.testing.faults.catalogue import package_of, packages
 from keepstep.testing.faults.package import Aim, Fault, NotHealed, Proof, not_shown
 from keepstep.testing.faults.target import NothingToHit, Target
-from keepstep.testing.wire import ConnectionEnded, Refusal
+from keepstep.testing.network.wire import ConnectionEnded, Refusal
 
 __all__ = ["FaultRecord", "FaultRunner", "FaultStatus", "ScheduledFault", "schedule"]
 

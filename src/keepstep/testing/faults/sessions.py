@@ -9,7 +9,6 @@ from random import Random
 import psutil
 
 from keepstep.errors import LocalViolation
-from keepstep.testing.admin import expire, zxid_of
 from keepstep.testing.faults.package import (
     Aim,
     Availability,
@@ -21,8 +20,9 @@ from keepstep.testing.faults.package import (
 )
 from keepstep.testing.faults.target import ClientWays, NothingToHit, SessionSeen, Target
 from keepstep.testing.faults.ways import needs_proxies, why_ways_unhealed
-from keepstep.testing.observer import Transaction
-from keepstep.testing.wire import Opcode
+from keepstep.testing.network.wire import Opcode
+from keepstep.testing.servers.admin import expire, zxid_of
+from keepstep.testing.servers.observer import Transaction
 
 __all__ = ["SESSION_PACKAGES"]
 

@@ -11,7 +11,9 @@ from typing import Self
 import psutil
 
 from keepstep.errors import LocalViolation, RemoteViolation, ToolFailed
-from keepstep.testing.admin import (
+from keepstep.testing.network.proxy import FaultProxy
+from keepstep.testing.network.wire import Address, ConnectionEnded, Refusal, WireClient
+from keepstep.testing.servers.admin import (
     Connection,
     Sessions,
     connections,
@@ -20,10 +22,8 @@ from keepstep.testing.admin import (
     monitor,
     zxid_of,
 )
-from keepstep.testing.observer import Transaction, read_transactions
-from keepstep.testing.proxy import FaultProxy
-from keepstep.testing.servers import ZooKeeperEnsemble, ZooKeeperServer
-from keepstep.testing.wire import Address, ConnectionEnded, Refusal, WireClient
+from keepstep.testing.servers.ensemble import ZooKeeperEnsemble, ZooKeeperServer
+from keepstep.testing.servers.observer import Transaction, read_transactions
 
 __all__ = ["ClientWays", "NothingToHit", "SessionSeen", "Target"]
 

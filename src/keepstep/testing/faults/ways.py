@@ -8,7 +8,6 @@ from random import Random
 from typing import ClassVar
 
 from keepstep.errors import LocalViolation
-from keepstep.testing.admin import knock, zxid_of
 from keepstep.testing.faults.package import (
     Aim,
     Availability,
@@ -19,8 +18,9 @@ from keepstep.testing.faults.package import (
     shown,
 )
 from keepstep.testing.faults.target import ClientWays, NothingToHit, Target
-from keepstep.testing.observer import Transaction
-from keepstep.testing.proxy import FaultProxy, PlannedFault, Traffic
+from keepstep.testing.network.proxy import FaultProxy, PlannedFault, Traffic
+from keepstep.testing.servers.admin import knock, zxid_of
+from keepstep.testing.servers.observer import Transaction
 
 __all__ = ["WAY_PACKAGES", "needs_proxies", "why_ways_unhealed"]
 

@@ -16,7 +16,7 @@ from keepstep.testing.faults import (
     package_of,
     packages,
 )
-from keepstep.testing.servers import ZooKeeperEnsemble, ZooKeeperServer
+from keepstep.testing.servers.ensemble import ZooKeeperEnsemble, ZooKeeperServer
 
 __all__ = ["BoundFaults"]
 

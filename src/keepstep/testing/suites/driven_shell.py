@@ -32,8 +32,8 @@ from keepstep.shell.mapping import (
     SetData,
     Sync,
 )
-from keepstep.testing import wire
-from keepstep.testing.wire import ConnectionEnded, Refusal, SessionGone
+from keepstep.testing.network import wire
+from keepstep.testing.network.wire import ConnectionEnded, Refusal, SessionGone
 
 __all__ = ["LANES", "Client", "Delivered", "Dialler", "DrivenShell"]
 

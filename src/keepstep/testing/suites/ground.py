@@ -8,13 +8,13 @@ from typing import Protocol, Self
 
 from keepstep.errors import LocalViolation, ToolFailed
 from keepstep.simulation import FakeClient, FakeZooKeeper
-from keepstep.testing.admin import Sessions, connections, dump, expire, watches_by_path
-from keepstep.testing.committed import CommittedLog
 from keepstep.testing.faults import Fault, Target, package_of
-from keepstep.testing.observer import Transaction
-from keepstep.testing.servers import ZooKeeperEnsemble, ZooKeeperServer
+from keepstep.testing.network.wire import WireClient
+from keepstep.testing.servers.admin import Sessions, connections, dump, expire, watches_by_path
+from keepstep.testing.servers.committed import CommittedLog
+from keepstep.testing.servers.ensemble import ZooKeeperEnsemble, ZooKeeperServer
+from keepstep.testing.servers.observer import Transaction
 from keepstep.testing.suites.driven_shell import Client, Dialler
-from keepstep.testing.wire import WireClient
 
 __all__ = ["FakeGround", "Ground", "RealGround"]
 

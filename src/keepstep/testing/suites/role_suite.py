@@ -36,24 +36,24 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from keepstep.conformance.protocol_validation import (
-    load_protocol_validator,
-)
-from keepstep.conformance.recording import free_file, write_recordings
-from keepstep.conformance.validation import Validation, Verdict
 from keepstep.core.ids import NodeId
 from keepstep.core.machine import Input, Refused, RoleMachine
 from keepstep.errors import InternalError, LocalViolation, ToolMissing
 from keepstep.shell.mapping import CallRefused, RoleMapping
-from keepstep.testing.admin import Sessions
-from keepstep.testing.observer import Change, Transaction
+from keepstep.testing.network.wire import ConnectionEnded, Opcode, Refusal, SessionGone
+from keepstep.testing.servers.admin import Sessions
+from keepstep.testing.servers.observer import Change, Transaction
 from keepstep.testing.step import Step
 from keepstep.testing.suites.declaration import actions_of, require_sound
 from keepstep.testing.suites.driven_shell import LANES, Client, Delivered, DrivenShell
 from keepstep.testing.suites.ground import Ground
 from keepstep.testing.suites.run_recorder import RunRecorder, recorded_role
 from keepstep.testing.suites.story import Story
-from keepstep.testing.wire import ConnectionEnded, Opcode, Refusal, SessionGone
+from keepstep.validation.protocol_validation import (
+    load_protocol_validator,
+)
+from keepstep.validation.recording import free_file, write_recordings
+from keepstep.validation.validator import Validation, Verdict
 
 __all__ = [
     "BEHAVIOUR",

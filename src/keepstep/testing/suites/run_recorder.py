@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from keepstep.conformance import recording as records
 from keepstep.conformance.binding import camel_case
 from keepstep.conformance.roles import RoleEntry, load_roles
 from keepstep.core.machine import RoleMachine
@@ -22,6 +21,7 @@ from keepstep.errors import InvalidModel
 from keepstep.testing.suites.driven_shell import Delivered
 from keepstep.tla.manifest import Model, load_manifest
 from keepstep.tla.sources import MANIFEST, Project
+from keepstep.validation import recording as records
 
 __all__ = ["RecordedRole", "RunRecorder", "recorded_role"]
 

@@ -1,0 +1,1 @@
+"""Runs of whole systems in memory, how they are guided, and what runs have shown."""

@@ -1,0 +1,1 @@
+"""Elections under test, on real servers and in memory: the world, suite, campaigns, records."""

@@ -1,0 +1,1 @@
+"""What lies between clients and servers: ports, the wire, and ways that break on purpose."""

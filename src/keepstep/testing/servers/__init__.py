@@ -1,0 +1,1 @@
+"""Real ZooKeeper servers: started, asked, and read without a client's help."""

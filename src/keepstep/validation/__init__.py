@@ -1,0 +1,1 @@
+"""Whether recorded runs are behaviours of the specification."""
