@@ -13,7 +13,7 @@ PAGE = DOCS / "how-to/test-against-the-fake.md"
 
 def test_the_code_of_the_page_runs():
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     exec(compile("\n".join(blocks), PAGE.name, "exec"), {})  # noqa: S102 - our own page
 
 
