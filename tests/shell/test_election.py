@@ -39,10 +39,13 @@ class Calls:
         self.seen.append(("revoked", reason))
 
 
-def test_a_with_block_leads_writes_and_hands_over(shared_server, elections, observer, path):
+def test_a_with_block_leads_writes_and_hands_over(
+    shared_server, elections, observer, path, eventually
+):
     calls = Calls()
     with elections(shared_server, on_elected=calls.elected, on_revoked=calls.revoked) as election:
         assert election.wait_until_elected(10) == 1
+        eventually(lambda: len(calls.seen) == 1)
         assert election.is_leader
         assert election.epoch == 1
         assert election.write(Create(f"{path}-a", b"x")) == [f"{path}-a"]
@@ -100,6 +103,8 @@ def test_a_lost_connection_ends_the_leadership_at_once(shared_server, elections,
             election.write(timeout=1)
         proxy.accept()
         assert election.wait_until_elected(5) == 2
+        # Callbacks have a thread of their own; of a leadership that is over nobody is told.
+        eventually(lambda: len(calls.seen) >= 3)
     assert calls.seen[:3] == [
         ("elected", 1),
         ("revoked", "the connection was lost"),
