@@ -312,6 +312,22 @@ def test_bad_input_is_refused_before_anything_is_started(arguments, complaint, m
     assert complaint in str(result.exception)
 
 
+def test_what_cannot_be_written_is_no_trouble_of_servers(
+    few_examples, shared_servers, monkeypatch, tmp_path
+):
+    def no_room(*_):
+        raise LocalViolation("cannot write it: No space left on device")
+
+    monkeypatch.setattr(campaigns, "write_recordings", no_room)
+    result = run(
+        "--servers", "1", "--examples", "3", "--faults", "none", "--json",
+        "--record", str(tmp_path / "runs"),
+    )  # fmt: skip
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["verdict"], told["examples"]) == (2, "NOT KEPT", 1)
+    assert told["unwritten"].endswith("No space left on device")
+
+
 @pytest.mark.parametrize("names", ["", ",", " , "])
 def test_no_name_of_a_fault_is_no_choice_of_faults(names):
     result = run("--faults", names)

@@ -361,6 +361,13 @@ def refused_out_of_nothing(recording):
     return inserted(recording, place(recording, "contender-1", "Attach") + 1, refusal)
 
 
+def refused_first(recording):
+    """A write is refused, and then it is done all the same: one request is served once."""
+    number = change_at(recording, "create", "/writes/")
+    session = recording.records[number].session
+    return inserted(recording, number, Transaction("0x1", session, "refuse", refused=0))
+
+
 def refused_and_done(recording):
     """The fence of a write is refused, and its leader is told that the write was done."""
     number = change_at(recording, "create", "/writes/")
@@ -400,6 +407,7 @@ TAMPERINGS = {
     closed_by_another: Reason.IMPOSSIBLE,
     write_after_the_end: Reason.IMPOSSIBLE,
     refused_out_of_nothing: Reason.UNASKED,
+    refused_first: Reason.UNTOLD,
     refused_and_done: Reason.UNTOLD,
 }
 

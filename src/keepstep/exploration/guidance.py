@@ -124,7 +124,7 @@ class Guidance:
     def __init__(self, system: Surroundings, seed: int, tuning: Tuning | None = None) -> None:
         self._system = system
         self._tuning = tuning or Tuning()
-        self._random = random.Random(seed)  # noqa: S311 - nobody must not guess it
+        self._random = random.Random(seed)  # noqa: S311 - it has to be repeatable
         self._worth: dict[int, float] = {}
         self._taken: dict[int, dict[Move, dict[int, int]]] = {}
         self._open: dict[int, list[Move]] = {}

@@ -42,7 +42,6 @@ SEED_OF_THE_FAKE = 0
 TUNING = Tuning(distance=0.985, sharpness=60.0, analogy=True, company=0.0, price=0.5, vanity=1.0)
 """A walk takes several steps for each one of a model, so worth reaches farther."""
 
-
 _OF_ITSELF = 0.3
 """The worth of what was never seen, but is neither told to a contender nor a fault."""
 
